@@ -1,0 +1,60 @@
+import Foundation
+
+/// What proves that a backup is one point in time: it is stored in the manifest and with the backup.
+///
+/// All `…At` values are milliseconds since the gate closed, on the gateway's monotonic clock unless said otherwise.
+public struct HoldEvidence: Sendable, Codable, Hashable {
+    /// The gateway's number of this hold; a restarted gateway never repeats one.
+    public var epoch: UInt64
+    /// Wall clock when the gate closed.
+    public var closedAt: Date
+    /// From gate closed until the last running request ended.
+    public var drainedAtMilliseconds: Double
+    /// From gate closed until apps, workers and crons stood still (control plane's clock).
+    public var frozenAtMilliseconds: Double
+    /// From gate closed to each mark, by service or mount (control plane's clock).
+    public var marksAtMilliseconds: [String: Double]
+    /// From gate closed to gate open: the hold.
+    public var heldForMilliseconds: Double
+    public var requestsHeld: Int
+    public var longestRequestMilliseconds: Double
+    /// Requests refused with 503 because a limit was passed.
+    public var requestsRefused: Int
+    /// True only if the lease was valid from gate closed to release.
+    public var unbroken: Bool
+    /// How processes were stopped: `cgroup2`, `cgroup1` or `signal`.
+    public var freezeMethod: String
+    /// Workers frozen where they stood, without a quiesce signal: crash-consistent.
+    public var workersFrozenInPlace: [String]
+
+    public init(epoch: UInt64, closedAt: Date) {
+        self.epoch = epoch
+        self.closedAt = closedAt
+        self.drainedAtMilliseconds = 0
+        self.frozenAtMilliseconds = 0
+        self.marksAtMilliseconds = [:]
+        self.heldForMilliseconds = 0
+        self.requestsHeld = 0
+        self.longestRequestMilliseconds = 0
+        self.requestsRefused = 0
+        self.unbroken = false
+        self.freezeMethod = ""
+        self.workersFrozenInPlace = []
+    }
+}
+
+/// How far apart the marks of a live backup are.
+public struct LiveSkew: Sendable, Codable, Hashable {
+    public var firstMarkAt: Date
+    public var lastMarkAt: Date
+    /// Order in which the marks were taken, databases before files.
+    public var order: [String]
+
+    public init(firstMarkAt: Date, lastMarkAt: Date, order: [String]) {
+        self.firstMarkAt = firstMarkAt
+        self.lastMarkAt = lastMarkAt
+        self.order = order
+    }
+
+    public var milliseconds: Double { lastMarkAt.timeIntervalSince(firstMarkAt) * 1000 }
+}

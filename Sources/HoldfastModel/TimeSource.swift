@@ -1,0 +1,20 @@
+import Foundation
+
+/// Time as a parameter: the wall clock for records, the monotonic clock for bounds.
+public protocol TimeSource: Sendable {
+    /// The wall clock, for time stamps only.
+    func now() -> Date
+    /// Nanoseconds since an arbitrary point; never goes back, does not stop while the machine runs.
+    func monotonicNanoseconds() -> UInt64
+}
+
+/// The machine's clocks. The only place that reads them.
+public struct SystemTime: TimeSource {
+    public init() {}
+    public func now() -> Date { Date() }
+    public func monotonicNanoseconds() -> UInt64 {
+        var time = timespec()
+        clock_gettime(CLOCK_MONOTONIC, &time)
+        return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
+    }
+}
