@@ -1,0 +1,137 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// One target per part; arrows point down only (a test checks them). See docs/architecture.md.
+
+let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+let asyncHTTPClient = Target.Dependency.product(name: "AsyncHTTPClient", package: "async-http-client")
+let grdb = Target.Dependency.product(name: "GRDB", package: "GRDB.swift")
+let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummingbird")
+let hummingbirdTLS = Target.Dependency.product(name: "HummingbirdTLS", package: "hummingbird")
+let hummingbirdTesting = Target.Dependency.product(name: "HummingbirdTesting", package: "hummingbird")
+let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
+let nioEmbedded = Target.Dependency.product(name: "NIOEmbedded", package: "swift-nio")
+let nioHTTP1 = Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio")
+let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
+let yams = Target.Dependency.product(name: "Yams", package: "Yams")
+
+let package = Package(
+    name: "holdfast",
+    products: [
+        .executable(name: "holdfast", targets: ["holdfast"]),
+        // The engine on its own: restic's repository format on any blob store.
+        .library(name: "HoldfastRepository", targets: ["HoldfastRepository", "HoldfastBlobStore", "HoldfastModel"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
+        .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.0"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.0"),
+        .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
+    ],
+    targets: [
+        // MARK: C: system calls and system libraries
+        .target(name: "CHoldfastSystem"),
+        .systemLibrary(name: "CLibPQ", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
+        .systemLibrary(name: "COpenSSL", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
+        .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
+
+        // MARK: Level 0: values, and the wire between our processes
+        .target(name: "HoldfastModel"),
+        .target(name: "HoldfastControl", dependencies: ["CHoldfastSystem", "HoldfastModel"]),
+
+        // MARK: Level 1: parts that know only the model
+        .target(name: "HoldfastAPI", dependencies: ["HoldfastModel"]),
+        .target(name: "HoldfastBlobStore", dependencies: ["HoldfastModel"]),
+        .target(name: "HoldfastCatalogue", dependencies: ["HoldfastModel", grdb]),
+        .target(
+            name: "HoldfastEnvironments",
+            dependencies: ["CHoldfastSystem", "CLibPQ", "HoldfastControl", "HoldfastModel", logging, yams]),
+        .target(
+            name: "HoldfastGateway",
+            dependencies: ["HoldfastControl", "HoldfastModel", logging, nioCore, nioHTTP1, nioPosix]),
+
+        // MARK: Level 2
+        .target(
+            name: "HoldfastClient", dependencies: ["HoldfastAPI", "HoldfastModel", asyncHTTPClient, logging, nioCore]),
+        .target(
+            name: "HoldfastRepository", dependencies: ["COpenSSL", "CZstd", "HoldfastBlobStore", "HoldfastModel"]),
+
+        // MARK: Level 3
+        .target(
+            name: "HoldfastBackup",
+            dependencies: [
+                "HoldfastBlobStore", "HoldfastControl", "HoldfastEnvironments", "HoldfastModel", "HoldfastRepository",
+                logging,
+            ]),
+        .target(
+            name: "HoldfastCommands",
+            dependencies: ["HoldfastAPI", "HoldfastClient", "HoldfastModel", argumentParser]),
+
+        // MARK: Level 4
+        .target(
+            name: "HoldfastServer",
+            dependencies: [
+                "HoldfastAPI", "HoldfastCatalogue", "HoldfastModel", hummingbird, hummingbirdTLS, logging,
+            ]),
+
+        // MARK: The door
+        .executableTarget(
+            name: "holdfast",
+            dependencies: [
+                "HoldfastAPI", "HoldfastBackup", "HoldfastBlobStore", "HoldfastCatalogue", "HoldfastClient",
+                "HoldfastCommands", "HoldfastControl", "HoldfastEnvironments", "HoldfastGateway", "HoldfastModel",
+                "HoldfastRepository", "HoldfastServer", argumentParser, logging,
+            ]),
+
+        // MARK: Tests
+        .target(name: "HoldfastTestSupport", dependencies: ["HoldfastBlobStore", "HoldfastModel"]),
+        .testTarget(name: "HoldfastAPITests", dependencies: ["HoldfastAPI", "HoldfastModel"]),
+        .testTarget(
+            name: "HoldfastBackupTests", dependencies: ["HoldfastBackup", "HoldfastModel", logging]),
+        .testTarget(
+            name: "HoldfastBlobStoreTests",
+            dependencies: ["HoldfastBlobStore", "HoldfastModel", "HoldfastTestSupport"]),
+        .testTarget(name: "HoldfastCatalogueTests", dependencies: ["HoldfastCatalogue", "HoldfastModel", grdb]),
+        .testTarget(name: "HoldfastClientTests", dependencies: ["HoldfastAPI", "HoldfastClient", "HoldfastModel"]),
+        .testTarget(
+            name: "HoldfastCommandsTests",
+            dependencies: ["HoldfastAPI", "HoldfastClient", "HoldfastCommands", "HoldfastModel"]),
+        .testTarget(name: "HoldfastControlTests", dependencies: ["HoldfastControl", "HoldfastModel"]),
+        .testTarget(
+            name: "HoldfastEnvironmentsTests",
+            dependencies: ["HoldfastControl", "HoldfastEnvironments", "HoldfastModel"]),
+        .testTarget(
+            name: "HoldfastGatewayTests",
+            dependencies: [
+                "HoldfastControl", "HoldfastGateway", "HoldfastModel", nioCore, nioEmbedded, nioHTTP1, nioPosix,
+            ]),
+        .testTarget(name: "HoldfastModelTests", dependencies: ["HoldfastModel"]),
+        .testTarget(
+            name: "HoldfastRepositoryTests", dependencies: ["HoldfastBlobStore", "HoldfastModel", "HoldfastRepository"]
+        ),
+        .testTarget(
+            name: "HoldfastServerTests",
+            dependencies: [
+                "HoldfastAPI", "HoldfastCatalogue", "HoldfastModel", "HoldfastServer", hummingbird, hummingbirdTesting,
+            ]),
+        .testTarget(name: "IntegrationTests", dependencies: ["HoldfastModel"]),
+        .testTarget(name: "TidyTests"),
+    ],
+    swiftLanguageModes: [.v6]
+)
+
+for target in package.targets where target.type == .regular || target.type == .executable || target.type == .test {
+    guard !target.name.hasPrefix("CHoldfast") else { continue }
+    target.swiftSettings = [
+        // `any` is written where a value is boxed.
+        .enableUpcomingFeature("ExistentialAny"),
+        // A member is visible only where its module is imported.
+        .enableUpcomingFeature("MemberImportVisibility"),
+        // An async function runs on its caller's executor unless it says otherwise.
+        .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+    ]
+}

@@ -1,0 +1,164 @@
+import Foundation
+import HoldfastModel
+import Logging
+import Synchronization
+
+/// What a running activity may tell the world.
+package struct ActivityContext: Sendable {
+    package let activity: Activity
+    private let catalogue: any BackupCatalogue
+    private let time: any TimeSource
+
+    package init(activity: Activity, catalogue: any BackupCatalogue, time: any TimeSource) {
+        self.activity = activity
+        self.catalogue = catalogue
+        self.time = time
+    }
+
+    /// Appends one line to the activity's log.
+    package func log(_ line: String) {
+        catalogue.appendLog(activity.id, line.hasSuffix("\n") ? line : line + "\n", at: time.now())
+    }
+
+    /// 0 to 99; 100 is set when the activity is complete.
+    package func progress(_ percent: Int) {
+        catalogue.setProgress(activity.id, percent: min(max(percent, 0), 99), at: time.now())
+    }
+}
+
+/// Does the work of one activity. Throws to fail it.
+package protocol ActivityPerformer: Sendable {
+    func perform(_ context: ActivityContext) throws
+    /// Finishes or rolls back an activity that was running when the control plane stopped.
+    func recover(_ context: ActivityContext) -> RecoveryOutcome
+}
+
+package enum RecoveryOutcome: Sendable, Equatable {
+    /// Everything it had to do is done.
+    case finished
+    case failed(String)
+}
+
+/// Takes pending activities out of the catalogue and performs them, each queue with threads of its own.
+///
+/// The catalogue decides what may run: one activity per environment at a time, oldest first, production first.
+package final class ActivityRunner: Sendable {
+    private let catalogue: any BackupCatalogue
+    private let performer: any ActivityPerformer
+    private let time: any TimeSource
+    private let logger: Logger
+    private let state = State()
+
+    private final class State: Sendable {
+        let condition = NSCondition()
+        let flags = Mutex(Flags())
+        struct Flags {
+            var stopped = false
+            var round = 0
+            var running = 0
+        }
+    }
+
+    package init(
+        catalogue: any BackupCatalogue, performer: any ActivityPerformer, time: any TimeSource, logger: Logger
+    ) {
+        self.catalogue = catalogue
+        self.performer = performer
+        self.time = time
+        self.logger = logger
+    }
+
+    /// Settles what an earlier process left open, then starts the workers: two for each queue, as in the contract.
+    package func start() throws {
+        try recover()
+        for queue in ActivityQueueName.allCases {
+            for number in 1...2 {
+                let thread = Thread { [self] in work(on: queue) }
+                thread.name = "\(queue.rawValue)-\(number)"
+                thread.stackSize = 8 << 20
+                thread.start()
+            }
+        }
+    }
+
+    /// Tells the workers that there may be something to do.
+    package func wake() {
+        state.condition.lock()
+        state.flags.withLock { $0.round += 1 }
+        state.condition.broadcast()
+        state.condition.unlock()
+    }
+
+    /// No further activity is begun; running ones go on until their process ends.
+    package func stop() {
+        state.condition.lock()
+        state.flags.withLock { $0.stopped = true }
+        state.condition.broadcast()
+        state.condition.unlock()
+    }
+
+    /// How many activities run now.
+    package var runningCount: Int { state.flags.withLock(\.running) }
+
+    private func recover() throws {
+        for activity in try catalogue.openActivities() where activity.state == .inProgress {
+            let context = ActivityContext(activity: activity, catalogue: catalogue, time: time)
+            let outcome = performer.recover(context)
+            switch outcome {
+            case .finished:
+                context.log("Found finished after a restart of the control plane.")
+                try catalogue.finishActivity(activity.id, result: .success, failure: nil, at: time.now())
+            case .failed(let reason):
+                context.log("Failed: \(reason)")
+                try catalogue.finishActivity(activity.id, result: .failure, failure: reason, at: time.now())
+            }
+        }
+    }
+
+    private func work(on queue: ActivityQueueName) {
+        while true {
+            let round = state.flags.withLock { $0.round }
+            if state.flags.withLock({ $0.stopped }) { return }
+            do {
+                if let activity = try catalogue.claimActivity(in: queue, at: time.now()) {
+                    perform(activity)
+                    wake()
+                    continue
+                }
+            } catch {
+                logger.error("cannot take an activity", metadata: ["error": "\(error)", "queue": "\(queue.rawValue)"])
+            }
+            waitForWork(since: round)
+        }
+    }
+
+    /// Waits for a wake-up that came after `round`, at most a second: the catalogue may be changed by others.
+    private func waitForWork(since round: Int) {
+        state.condition.lock()
+        defer { state.condition.unlock() }
+        if state.flags.withLock({ $0.round == round && !$0.stopped }) {
+            _ = state.condition.wait(until: time.now().addingTimeInterval(1))
+        }
+    }
+
+    private func perform(_ activity: Activity) {
+        state.flags.withLock { $0.running += 1 }
+        defer { state.flags.withLock { $0.running -= 1 } }
+        let context = ActivityContext(activity: activity, catalogue: catalogue, time: time)
+        var failure: String?
+        do {
+            try performer.perform(context)
+        } catch {
+            failure = (error as? HoldfastError)?.description ?? "\(error)"
+            context.log("Failed: \(failure ?? "")")
+        }
+        do {
+            try catalogue.finishActivity(
+                activity.id, result: failure == nil ? .success : .failure, failure: failure, at: time.now())
+        } catch {
+            logger.error(
+                "cannot record the end of an activity",
+                metadata: ["activity": "\(activity.id)", "error": "\(error)"])
+        }
+    }
+}

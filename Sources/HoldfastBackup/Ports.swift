@@ -1,0 +1,117 @@
+import Foundation
+import HoldfastModel
+
+// HoldfastBackup: the activities that move data — backup, restore, deploy, cron, delete — and the runner of their queues.
+//
+// It knows neither the gateway nor the database: this file declares what it needs of them, and the executable
+// states the conformances. Everything here is synchronous and runs on threads of its own, because two cores are
+// two threads of the cooperative pool and a backup may hash for minutes.
+
+/// The gate in front of an environment. Implemented by the gateway's client.
+package protocol RequestGate: Sendable {
+    /// Closes the gate: from now on new requests are parked. The result's lifetime is the lease.
+    ///
+    /// - Throws: `unavailable` if the gateway cannot be reached, `conflict` if another hold is open.
+    func hold(_ environment: EnvironmentID, lease: Duration, cap: Duration) throws -> any GateHold
+}
+
+/// A closed gate. Whatever happens, `release` or `abandon` must be called; if neither is, the lease runs out.
+package protocol GateHold: Sendable {
+    var epoch: UInt64 { get }
+    /// Waits until no request is running.
+    func drain(timeout: Duration) throws -> DrainOutcome
+    func renew() throws
+    /// Opens the gate and answers with the evidence.
+    func release() throws -> GateReport
+    /// Opens the gate without asking for evidence; never throws, may be called after `release`.
+    func abandon()
+}
+
+package enum DrainOutcome: Sendable, Equatable {
+    /// Milliseconds since the gate closed.
+    case drained(atMilliseconds: Double)
+    /// What still ran when the time was over, for people: `POST /upload, 12.4 s`.
+    case blocked(by: [String])
+}
+
+/// What the gateway says of a hold that ended.
+package struct GateReport: Sendable, Equatable {
+    package var closedAt: Date
+    package var heldForMilliseconds: Double
+    package var requestsHeld: Int
+    package var longestRequestMilliseconds: Double
+    package var requestsRefused: Int
+    /// True only if the gate was closed from hold to release without a gap.
+    package var unbroken: Bool
+
+    package init(
+        closedAt: Date, heldForMilliseconds: Double, requestsHeld: Int, longestRequestMilliseconds: Double,
+        requestsRefused: Int, unbroken: Bool
+    ) {
+        self.closedAt = closedAt
+        self.heldForMilliseconds = heldForMilliseconds
+        self.requestsHeld = requestsHeld
+        self.longestRequestMilliseconds = longestRequestMilliseconds
+        self.requestsRefused = requestsRefused
+        self.unbroken = unbroken
+    }
+}
+
+/// Stops the processes of an environment and lets them go on. Implemented by the supervisor's client.
+package protocol ProcessFreezer: Sendable {
+    func beginFreeze(_ environment: EnvironmentID, lease: Duration) throws -> any FreezeLease
+}
+
+/// A freeze in the making. Its connection is the lease: when it ends, everything is thawed.
+package protocol FreezeLease: Sendable {
+    /// Asks workers with a quiesce signal to finish their unit of work; answers who did not say so in time.
+    func quiesce(timeout: Duration) throws -> [String]
+    func freeze() throws -> FreezeOutcome
+    func renew() throws
+    /// - Throws: if the lease had run out before, or a process could not be thawed.
+    func thaw() throws
+    func abandon()
+}
+
+package struct FreezeOutcome: Sendable, Equatable {
+    /// `cgroup2`, `cgroup1` or `signal`.
+    package var method: String
+    package var workersFrozenInPlace: [String]
+
+    package init(method: String, workersFrozenInPlace: [String]) {
+        self.method = method
+        self.workersFrozenInPlace = workersFrozenInPlace
+    }
+}
+
+/// Where activities and backups are recorded. Implemented by the catalogue.
+package protocol BackupCatalogue: Sendable {
+    func project(_ id: ProjectID) throws -> Project
+    func environment(_ id: EnvironmentID) throws -> Environment
+    func environments(in project: ProjectID) throws -> [Environment]
+    func allEnvironments() throws -> [Environment]
+    func createEnvironment(_ environment: Environment) throws
+    func update(_ environment: Environment) throws
+    func removeEnvironment(_ id: EnvironmentID) throws
+
+    func createActivity(_ activity: Activity) throws
+    /// The oldest pending activity of the queue whose environment has none running, moved to `in_progress`.
+    func claimActivity(in queue: ActivityQueueName, at date: Date) throws -> Activity?
+    func openActivities() throws -> [Activity]
+    func appendLog(_ activity: ActivityID, _ message: String, at date: Date)
+    func setProgress(_ activity: ActivityID, percent: Int, at date: Date)
+    func finishActivity(_ id: ActivityID, result: ActivityResult, failure: String?, at date: Date) throws
+
+    /// Records a finished backup. Called after its bytes are durable on the quorum.
+    func insertBackup(_ backup: Backup) throws
+    func backup(_ id: BackupID) throws -> Backup
+    func backups(of environment: EnvironmentID) throws -> [Backup]
+    func markDeleting(_ id: BackupID, at date: Date) throws
+    func removeBackup(_ id: BackupID) throws
+
+    /// Variables of the project and the environment, the environment's own winning.
+    func variables(project: ProjectID, environment: EnvironmentID) throws -> [String: Secret]
+    /// The sealed repository password of a project; nil before it was made.
+    func sealedRepositoryPassword(_ project: ProjectID) throws -> [UInt8]?
+    func setSealedRepositoryPassword(_ project: ProjectID, _ sealed: [UInt8]) throws
+}
