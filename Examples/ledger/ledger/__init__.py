@@ -1,0 +1,3 @@
+"""The ledger: a small honest web app that proves what a backup holds."""
+
+VERSION = "1"

@@ -1,0 +1,84 @@
+"""Where events go: one row in PostgreSQL and one line in a file on the mount, under the same number."""
+
+import fcntl
+import os
+import threading
+
+import psycopg2
+from psycopg2 import pool
+
+FILES = os.path.join(os.environ.get("PLATFORM_APP_DIR", "."), "files")
+EVENTS_FILE = os.path.join(FILES, "events.log")
+TALLY_FILE = os.path.join(FILES, "tally.log")
+
+
+def connect():
+    """One connection to the database that the relationship `database` names."""
+    return psycopg2.connect(
+        host=os.environ["DATABASE_HOST"],
+        port=os.environ["DATABASE_PORT"],
+        user=os.environ["DATABASE_USERNAME"],
+        password=os.environ["DATABASE_PASSWORD"],
+        dbname=os.environ["DATABASE_PATH"],
+    )
+
+
+class Connections:
+    """A bounded set of connections; a thread waits for a free one instead of failing."""
+
+    def __init__(self, size):
+        self._free = threading.BoundedSemaphore(size)
+        self._pool = pool.ThreadedConnectionPool(
+            0, size,
+            host=os.environ["DATABASE_HOST"],
+            port=os.environ["DATABASE_PORT"],
+            user=os.environ["DATABASE_USERNAME"],
+            password=os.environ["DATABASE_PASSWORD"],
+            dbname=os.environ["DATABASE_PATH"],
+        )
+
+    def run(self, work):
+        """Runs `work(cursor)` in one transaction and commits it."""
+        with self._free:
+            connection = self._pool.getconn()
+            broken = True
+            try:
+                with connection.cursor() as cursor:
+                    result = work(cursor)
+                connection.commit()
+                broken = False
+                return result
+            finally:
+                if broken and not connection.closed:
+                    connection.rollback()
+                self._pool.putconn(connection, close=broken)
+
+
+def append_line(path, line):
+    """Appends one whole line, whoever else appends: one write under a lock."""
+    with open(path, "ab", buffering=0) as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.write(line.encode() + b"\n")
+
+
+def insert(cursor, event_id, kind, text):
+    """Inserts the event and returns its number, or None if this id is there already (a request run twice)."""
+    cursor.execute(
+        "INSERT INTO event (id, kind, text) VALUES (%s, %s, %s) ON CONFLICT (id) DO NOTHING RETURNING number",
+        (event_id, kind, text),
+    )
+    row = cursor.fetchone()
+    return row[0] if row else None
+
+
+def record_duplicate(cursor, event_id):
+    """Counts an id that arrived again: the proof against requests that are executed twice."""
+    cursor.execute("INSERT INTO duplicate (id) VALUES (%s)", (event_id,))
+
+
+def read_lines(path):
+    try:
+        with open(path, encoding="utf-8") as file:
+            return [line.rstrip("\n").split("\t") for line in file]
+    except FileNotFoundError:
+        return []
