@@ -1,0 +1,31 @@
+import HoldfastModel
+
+/// How apps reach a service; relationships and their variables are made of it.
+package struct ServiceEndpoint: Sendable, Codable, Hashable {
+    /// Such as `pgsql`.
+    package var scheme: String
+    package var host: String
+    package var port: Int
+    package var username: String
+    package var password: Secret
+    /// The database's name.
+    package var path: String
+    /// Absolute path of the directory that holds the Unix socket, for clients that can use one.
+    package var socketDirectory: String?
+    /// Further endpoints of the same service by the names that the configuration gives them.
+    package var named: [String: ServiceEndpoint]
+
+    package init(
+        scheme: String, host: String, port: Int, username: String, password: Secret, path: String,
+        socketDirectory: String? = nil, named: [String: ServiceEndpoint] = [:]
+    ) {
+        self.scheme = scheme
+        self.host = host
+        self.port = port
+        self.username = username
+        self.password = password
+        self.path = path
+        self.socketDirectory = socketDirectory
+        self.named = named
+    }
+}
