@@ -1,0 +1,94 @@
+import Glibc
+import HoldfastModel
+
+/// An object being written: a file whose name no listing shows, locked for as long as its writer lives.
+///
+/// Legal moves: written, then renamed or linked, then closed; or discarded at any time before that.
+struct TemporaryFile {
+    private static let suffix = ".holdfast-tmp"
+    private let path: String
+    private let descriptor: Int32
+
+    /// Makes the file, with mode 0600.
+    ///
+    /// - Returns: nil if the folder does not exist.
+    init?(in folder: String, for name: String) throws {
+        while true {
+            let path = "\(folder)/.\(name)-\(String(UInt64.random(in: .min ... .max), radix: 16))\(Self.suffix)"
+            let descriptor = uninterrupted { open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600) }
+            guard descriptor >= 0 else {
+                let number = errno
+                if number == ENOENT || number == ENOTDIR { return nil }
+                throw systemError(number, "cannot create a file in \(folder)")
+            }
+            // Between creating and locking, somebody may have taken it for a leftover and removed it.
+            _ = uninterrupted { flock(descriptor, LOCK_EX) }
+            var status = stat()
+            if fstat(descriptor, &status) == 0, status.st_nlink > 0 {
+                self.path = path
+                self.descriptor = descriptor
+                return
+            }
+            _ = Glibc.close(descriptor)
+        }
+    }
+
+    /// Writes all bytes and makes them durable.
+    func write(_ bytes: UnsafeRawBufferPointer) throws {
+        var done = 0
+        while done < bytes.count {
+            let rest = UnsafeRawBufferPointer(rebasing: bytes[done...])
+            let count = uninterrupted { Glibc.write(descriptor, rest.baseAddress, rest.count) }
+            guard count >= 0 else { throw systemError(errno, "cannot write \(path)") }
+            done += count
+        }
+        guard uninterrupted({ fsync(descriptor) }) == 0 else { throw systemError(errno, "cannot sync \(path)") }
+    }
+
+    func rename(to target: String) throws {
+        guard Glibc.rename(path, target) == 0 else { throw systemError(errno, "cannot rename \(path) to \(target)") }
+    }
+
+    /// Gives it a name only if nothing has that name.
+    ///
+    /// - Returns: false if something has; the temporary file is gone then.
+    func link(as target: String) throws -> Bool {
+        if Glibc.link(path, target) == 0 {
+            unlink(path)
+            return true
+        }
+        let number = errno
+        if number == EEXIST {
+            discardName()
+            return false
+        }
+        // File systems without hard links. The caller has looked a moment ago.
+        guard number == EPERM || number == EOPNOTSUPP || number == ENOSYS else {
+            throw systemError(number, "cannot link \(path) to \(target)")
+        }
+        try rename(to: target)
+        return true
+    }
+
+    func close() { _ = Glibc.close(descriptor) }
+
+    func discard() {
+        discardName()
+        close()
+    }
+
+    private func discardName() { unlink(path) }
+
+    /// Whether a name in a folder is that of a file being written, or left behind, by Holdfast.
+    static func isTemporary(_ name: String) -> Bool { name.hasPrefix(".") && name.hasSuffix(suffix) }
+
+    /// Removes a temporary file whose writer is gone.
+    @discardableResult
+    static func removeIfAbandoned(_ path: String) -> Bool {
+        let descriptor = uninterrupted { open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK) }
+        guard descriptor >= 0 else { return false }
+        defer { _ = Glibc.close(descriptor) }
+        guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else { return false }
+        return unlink(path) == 0
+    }
+}
