@@ -1,0 +1,143 @@
+import Foundation
+import HoldfastEnvironments
+import HoldfastModel
+import HoldfastRepository
+import Synchronization
+
+/// What there is to back up in one environment now.
+struct BackupSource: Sendable {
+    struct Mount: Sendable {
+        let app: String
+        /// As in the configuration, without a leading slash.
+        let path: String
+        let source: String
+        let directory: String
+        let treePath: String
+    }
+
+    let environment: Environment
+    let layout: EnvironmentLayout
+    let current: CurrentState
+    /// Every mount that is backed up. Mounts of several apps may share a directory, and then a `treePath`.
+    let mounts: [Mount]
+    let services: [String: ServiceInstance]
+
+    /// - Throws: `conflict` if the environment is not active or nothing is deployed in it.
+    init(environment: Environment, house: House) throws {
+        guard environment.status == .active else {
+            throw HoldfastError(
+                .conflict, "environment \(environment.name) is \(environment.status.rawValue), not active",
+                hint: "Activate it first, with environment:activate")
+        }
+        let layout = house.layout(environment.id)
+        guard let current = try layout.readCurrent() else {
+            throw HoldfastError(
+                .conflict, "nothing is deployed in environment \(environment.name)",
+                hint: "Push a commit to its branch first")
+        }
+        self.environment = environment
+        self.layout = layout
+        self.current = current
+        let configuration = try EnvironmentConfiguration.parse(
+            current.deployment.configuration, file: ".upsun/config.yaml")
+        mounts = try Self.mounts(current, configuration, layout)
+        services = try house.supervisors.client(environment.id).status().instances(layout: layout, current: current)
+    }
+
+    /// One mount for each directory.
+    var distinctMounts: [Mount] {
+        var seen = Set<String>()
+        return mounts.filter { seen.insert($0.treePath).inserted }
+    }
+
+    /// App name -> absolute directory of its built code.
+    var appDirectories: [(String, String)] {
+        current.apps.sorted { $0.key < $1.key }.compactMap { app, directory in
+            (try? layout.absolute(directory)).map { (app, $0) }
+        }
+    }
+
+    /// A built app without its mounts, which are links made at each start.
+    func appFilter(_ app: String) -> CaptureFilter {
+        let links = Set((current.mounts[app] ?? [:]).keys)
+        return CaptureFilter { links.contains($0) }
+    }
+
+    private static func mounts(
+        _ current: CurrentState, _ configuration: EnvironmentConfiguration, _ layout: EnvironmentLayout
+    ) throws -> [Mount] {
+        try configuration.mountPlacements().compactMap { placement in
+            guard placement.mount.isBackedUp, let directory = current.mounts[placement.app]?[placement.path] else {
+                return nil
+            }
+            return Mount(
+                app: placement.app, path: placement.path, source: placement.mount.source.rawValue,
+                directory: try layout.absolute(directory), treePath: "/\(placement.directoryPrefix)")
+        }
+    }
+}
+
+/// A folder for what must be copied in the hold; on the environment's own file system, so that reflinks work.
+struct Staging: Sendable {
+    private let root: String
+
+    init(in directory: String, named name: String) throws {
+        root = "\(directory)/\(name)"
+        try FileManager.default.createDirectory(
+            atPath: root, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
+    }
+
+    func directory(for mount: BackupSource.Mount) -> String {
+        "\(root)/mount-\(MountPath.component(for: mount.treePath))"
+    }
+
+    /// Made when asked for: services write into it.
+    func directory(forService name: String) throws -> String {
+        let directory = "\(root)/service-\(name)"
+        try FileManager.default.createDirectory(
+            atPath: directory, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
+        return directory
+    }
+
+    func remove() { try? FileManager.default.removeItem(atPath: root) }
+}
+
+/// The open backup sessions of all services of an environment.
+final class ServiceSessions: Sendable {
+    private struct Entry: Sendable {
+        let name: String
+        let session: any ServiceBackupSession
+    }
+    private let entries: [Entry]
+    private let taken = Mutex<[String: [String: String]]>([:])
+    let versions: [String: String]
+
+    init(source: BackupSource, label: String) throws {
+        var entries: [Entry] = []
+        var versions: [String: String] = [:]
+        do {
+            for (name, instance) in source.services.sorted(by: { $0.key < $1.key }) {
+                let adapter = try ServiceAdapters.adapter(for: instance.type)
+                versions[name] = try adapter.serverVersion(instance)
+                entries.append(Entry(name: name, session: try adapter.beginBackup(instance, label: label)))
+            }
+        } catch {
+            for entry in entries { entry.session.close() }
+            throw error
+        }
+        self.entries = entries
+        self.versions = versions
+    }
+
+    var all: [(String, any ServiceBackupSession)] { entries.map { ($0.name, $0.session) } }
+    /// The marks taken so far, by service.
+    var marks: [String: [String: String]] { taken.withLock { $0 } }
+
+    func mark(_ name: String) throws {
+        guard let entry = entries.first(where: { $0.name == name }) else { return }
+        let mark = try entry.session.mark()
+        taken.withLock { $0[name] = mark }
+    }
+
+    func close() { for entry in entries { entry.session.close() } }
+}

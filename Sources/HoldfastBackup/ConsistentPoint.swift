@@ -1,0 +1,160 @@
+import Foundation
+import HoldfastEnvironments
+import HoldfastModel
+import HoldfastRepository
+import Synchronization
+
+/// Gets services and mounts into the session as of one instant, and proves it; or, live, with the recorded skew.
+struct ConsistentPoint {
+    let source: BackupSource
+    let session: BackupSession
+    let house: House
+    let context: ActivityContext
+
+    func take(into manifest: inout BackupManifest, safe: Bool, staging: Staging) throws {
+        var attempt = 1
+        while true {
+            let sessions = try ServiceSessions(source: source, label: "holdfast-\(manifest.backup)")
+            defer { sessions.close() }
+            try preCopy(sessions, &manifest)
+            if safe {
+                var evidence: HoldEvidence?
+                // A hold that ended before its marks leaves sessions and pre-copy as good as they were.
+                while evidence == nil, sessions.marks.isEmpty {
+                    evidence = try hold(sessions, staging, isLast: attempt >= BackupActivity.attempts)
+                    attempt += 1
+                }
+                guard let evidence else { continue }
+                manifest.hold = evidence
+            } else {
+                manifest.skew = try markLive(sessions, staging)
+            }
+            try copyOut(sessions, staging, &manifest)
+            return
+        }
+    }
+
+    /// Reads services and mounts while everything runs.
+    private func preCopy(_ sessions: ServiceSessions, _ manifest: inout BackupManifest) throws {
+        let total = sessions.all.count + source.distinctMounts.count
+        var done = 0
+        for (name, service) in sessions.all {
+            let statistics = try session.capture(
+                service.dataDirectory, as: "/services/\(name)/data",
+                filter: CaptureFilter(mayVanish: true) { service.shouldSkip($0) })
+            manifest.services[name] = ServiceManifest(
+                type: source.current.services[name]?.type ?? "", serverVersion: sessions.versions[name] ?? "",
+                method: "physical", path: "/services/\(name)", mark: [:], bytes: statistics.bytes)
+            done += 1
+            context.log("Pre-copied service \(name): \(statistics.summary)")
+            context.progress(70 * done / max(total, 1))
+        }
+        for mount in source.distinctMounts {
+            let statistics = try session.capture(mount.directory, as: mount.treePath, filter: CaptureFilter())
+            for sharer in source.mounts where sharer.treePath == mount.treePath {
+                manifest.mounts[sharer.app, default: [:]][sharer.path] = MountManifest(
+                    path: mount.treePath, source: mount.source, files: statistics.files, bytes: statistics.bytes)
+            }
+            done += 1
+            context.log("Pre-copied mount \(mount.app)/\(mount.path): \(statistics.summary)")
+            context.progress(70 * done / max(total, 1))
+        }
+    }
+
+    /// One try at a consistent point.
+    ///
+    /// - Returns: the evidence of an unbroken hold; nil if it broke and may be tried again.
+    /// - Throws: when it failed for good, or on the last try.
+    private func hold(_ sessions: ServiceSessions, _ staging: Staging, isLast: Bool) throws -> HoldEvidence? {
+        let coordinator = HoldCoordinator(gate: house.gate, freezer: house.freezer, time: house.time)
+        session.pauseWork()
+        defer { session.resumeWork() }
+        do {
+            let evidence = try coordinator.hold(source.environment.id, limits: house.holdLimits) { scope in
+                try mark(sessions, staging) { scope.marked($0) }
+            }
+            context.log(evidence.summary)
+            if evidence.unbroken { return evidence }
+            guard !isLast else {
+                throw HoldfastError(
+                    .timedOut, "the hold was broken \(BackupActivity.attempts) times, so the backup is not consistent",
+                    hint: "Look at the load of the machine, or take a live backup with --live")
+            }
+            context.log("The hold was broken before it ended; trying again.")
+        } catch let error as HoldfastError where error.isTemporary && !isLast {
+            context.log("No consistent point yet: \(error). Trying again.")
+            Thread.sleep(forTimeInterval: house.retryDelay)
+        }
+        return nil
+    }
+
+    /// The marks: every service in parallel, and beside them the changed files of every mount.
+    private func mark(
+        _ sessions: ServiceSessions, _ staging: Staging, taken: @escaping @Sendable (String) -> Void
+    ) throws {
+        var work: [@Sendable () throws -> Void] = sessions.all.map { name, _ in
+            { [sessions] in
+                try sessions.mark(name)
+                taken(name)
+            }
+        }
+        work.append { [session, source] in
+            for mount in source.distinctMounts {
+                _ = try session.stageChanges(of: mount.treePath, into: staging.directory(for: mount))
+                taken("\(mount.app)/\(mount.path)")
+            }
+        }
+        _ = try inParallel(work)
+    }
+
+    /// Databases first, files second: at worst there are files that no row knows about.
+    private func markLive(_ sessions: ServiceSessions, _ staging: Staging) throws -> LiveSkew {
+        let taken = Mutex<[(name: String, at: Date)]>([])
+        let time = house.time
+        let record: @Sendable (String) -> Void = { name in taken.withLock { $0.append((name, time.now())) } }
+        _ = try inParallel(
+            sessions.all.map { name, _ in
+                { @Sendable [sessions] in
+                    try sessions.mark(name)
+                    record(name)
+                }
+            })
+        for mount in source.distinctMounts {
+            _ = try session.stageChanges(of: mount.treePath, into: staging.directory(for: mount))
+            record("\(mount.app)/\(mount.path)")
+        }
+        let marks = taken.withLock { $0 }
+        let now = time.now()
+        let skew = LiveSkew(
+            firstMarkAt: marks.map(\.at).min() ?? now, lastMarkAt: marks.map(\.at).max() ?? now,
+            order: marks.map(\.name))
+        context.log("live, marks within \(Int(skew.milliseconds.rounded(.up))) ms")
+        return skew
+    }
+
+    private func copyOut(
+        _ sessions: ServiceSessions, _ staging: Staging, _ manifest: inout BackupManifest
+    ) throws {
+        _ = try session.storeStaged()
+        for (name, service) in sessions.all {
+            for file in try service.collect(into: staging.directory(forService: name)) {
+                let path = "/services/\(name)/data/\(file.path)"
+                switch file.content {
+                case .bytes(let bytes): try session.add(bytes: bytes, as: path, mode: 0o600)
+                case .file(let staged): try session.add(file: staged, as: path)
+                }
+            }
+            manifest.services[name]?.mark = sessions.marks[name] ?? [:]
+        }
+        context.log("Copied out what the marks need.")
+    }
+}
+
+extension HoldEvidence {
+    /// One line for people, as in `held 212 ms (37 requests, longest 187 ms), consistent`.
+    var summary: String {
+        "held \(Int(heldForMilliseconds.rounded())) ms (\(requestsHeld) requests, longest "
+            + "\(Int(longestRequestMilliseconds.rounded())) ms), "
+            + (unbroken ? "consistent" : "broken")
+    }
+}

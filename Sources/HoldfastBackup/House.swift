@@ -1,0 +1,111 @@
+import Foundation
+import HoldfastEnvironments
+import HoldfastModel
+import HoldfastRepository
+import Logging
+
+/// Everything an activity works with: the state directory, the catalogue, the gate, the repositories, time.
+package struct House: Sendable {
+    /// The state directory.
+    package let home: String
+    /// Where sockets lie: short, because a Unix socket's path ends at 107 bytes.
+    package let run: String
+    package let catalogue: any BackupCatalogue
+    package let gate: any RequestGate
+    package let freezer: any ProcessFreezer
+    package let supervisors: any Supervisors
+    package let repositories: ProjectRepositories
+    package let time: any TimeSource
+    package let logger: Logger
+    package var holdLimits: HoldLimits
+    /// Seconds between two tries at a consistent point.
+    package var retryDelay: TimeInterval
+    package var types: InstalledTypes
+
+    package init(
+        home: String, run: String, catalogue: any BackupCatalogue, gate: any RequestGate,
+        runtime: (freezer: any ProcessFreezer, supervisors: any Supervisors), repositories: ProjectRepositories
+    ) {
+        self.home = home
+        self.run = run
+        self.catalogue = catalogue
+        self.gate = gate
+        self.freezer = runtime.freezer
+        self.supervisors = runtime.supervisors
+        self.repositories = repositories
+        self.time = SystemTime()
+        self.logger = Logger(label: "holdfast.backup")
+        self.holdLimits = HoldLimits()
+        self.retryDelay = 2
+        self.types = InstalledTypes()
+    }
+
+    package func layout(_ environment: EnvironmentID) -> EnvironmentLayout {
+        EnvironmentLayout(home: home, run: run, environment: environment)
+    }
+
+    /// The bare Git repository of a project.
+    package func gitDirectory(_ project: ProjectID) -> String { "\(home)/projects/\(project)/repository.git" }
+
+    /// JSON as it is stored in backups: sorted keys, ISO 8601 dates.
+    func encode(_ manifest: BackupManifest) throws -> [UInt8] {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .prettyPrinted, .withoutEscapingSlashes]
+        encoder.dateEncodingStrategy = .iso8601
+        return Array(try encoder.encode(manifest))
+    }
+
+    func decodeManifest(_ bytes: [UInt8]) throws -> BackupManifest {
+        let decoder = JSONDecoder()
+        decoder.dateDecodingStrategy = .iso8601
+        let manifest = try decoder.decode(BackupManifest.self, from: Data(bytes))
+        guard manifest.version == 1 else {
+            throw HoldfastError(
+                .unsupported, "the manifest of backup \(manifest.backup) has version \(manifest.version), known is 1",
+                hint: "Use a newer holdfast")
+        }
+        return manifest
+    }
+
+    /// A Git bundle of the commit, made once per commit and used again.
+    func bundle(of commit: String, in project: ProjectID) throws -> (path: String, sha256: String) {
+        let directory = "\(home)/projects/\(project)/bundles"
+        try FileManager.default.createDirectory(
+            atPath: directory, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
+        let path = "\(directory)/\(commit).bundle"
+        if !FileManager.default.fileExists(atPath: path) {
+            let temporary = "\(path).\(ProcessInfo.processInfo.processIdentifier).new"
+            try GitRepository(path: gitDirectory(project)).bundle(commit, to: temporary)
+            guard rename(temporary, path) == 0 else {
+                throw HoldfastError(.system, "cannot keep the bundle of commit \(commit) (errno \(errno))")
+            }
+        }
+        return (path, try Digest.sha256(ofFile: path))
+    }
+}
+
+/// Starts and reaches the supervisor of an environment.
+package protocol Supervisors: Sendable {
+    /// The client of a running supervisor; starts one if there is none.
+    func client(_ environment: EnvironmentID) throws -> SupervisorClient
+    /// Ends the supervisor and all it owns.
+    func stop(_ environment: EnvironmentID) throws
+    /// The gateway learns where the environment's routes lead now.
+    func publishRoutes() throws
+}
+
+/// Bytes for people: `1.2 MB`, powers of ten.
+package struct ByteCount: CustomStringConvertible {
+    private let bytes: Int64
+    package init(_ bytes: Int64) { self.bytes = bytes }
+    package var description: String {
+        var value = Double(bytes)
+        for unit in ["B", "kB", "MB", "GB", "TB"] {
+            if value < 1000 || unit == "TB" {
+                return unit == "B" ? "\(bytes) B" : String(format: "%.1f %@", value, unit)
+            }
+            value /= 1000
+        }
+        return "\(bytes) B"
+    }
+}

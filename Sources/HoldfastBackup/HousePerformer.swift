@@ -1,0 +1,115 @@
+import Foundation
+import HoldfastEnvironments
+import HoldfastModel
+import HoldfastRepository
+
+/// Knows which code does the work of which activity, and how each is settled after a crash.
+package struct HousePerformer: ActivityPerformer {
+    private let house: House
+
+    package init(house: House) { self.house = house }
+
+    package func perform(_ context: ActivityContext) throws {
+        let activity = context.activity
+        guard let id = activity.environment else {
+            throw HoldfastError(.internalFault, "activity \(activity.id) names no environment")
+        }
+        if activity.type == .backupDelete {
+            return try DeleteActivity(backup: backupID(activity), house: house, context: context).run()
+        }
+        let environment = try house.catalogue.environment(id)
+        let lifecycle = LifecycleActivity(environment: environment, house: house, context: context)
+        switch activity.type {
+        case .backup:
+            try BackupActivity(
+                backup: backupID(activity), environment: environment, safe: activity.parameters["safe"] == "true",
+                automated: activity.parameters["automated"] == "true", house: house, context: context
+            ).run()
+        case .restore where activity.parameters["undo"] == "true":
+            try UndoActivity(environment: environment, house: house, context: context).run()
+        case .restore:
+            try RestoreActivity(
+                backup: try house.catalogue.backup(try backupID(activity)), environment: environment,
+                restoreCode: activity.parameters["code"] != "false", house: house, context: context
+            ).run()
+        case .push, .activate, .redeploy:
+            try DeployActivity(
+                environment: environment, commit: activity.parameters["commit"] ?? "", house: house, context: context
+            ).run()
+        case .cron:
+            try CronActivity(
+                environment: environment, app: activity.parameters["app"] ?? "",
+                cron: activity.parameters["cron"] ?? "", house: house, context: context
+            ).run()
+        case .pause: try lifecycle.pause()
+        case .resume: try lifecycle.resume()
+        case .deactivate: try lifecycle.deactivate()
+        case .delete: try lifecycle.delete()
+        case .backupDelete, .projectCreate:
+            throw HoldfastError(.internalFault, "activity \(activity.id) of type \(activity.type.rawValue) has no work")
+        }
+    }
+
+    package func recover(_ context: ActivityContext) -> RecoveryOutcome {
+        let activity = context.activity
+        do {
+            switch activity.type {
+            case .backup: return try recoverBackup(activity)
+            case .restore, .push, .activate, .redeploy: return try recoverSwitch(activity)
+            case .backupDelete:
+                try DeleteActivity(backup: backupID(activity), house: house, context: context).run()
+                return .finished
+            case .pause, .resume, .deactivate, .delete:
+                try perform(context)
+                return .finished
+            case .cron, .projectCreate:
+                return .failed("the control plane stopped while it ran")
+            }
+        } catch {
+            return .failed("the control plane stopped while it ran, and it could not be finished: \(error)")
+        }
+    }
+
+    /// A backup counts from its catalogue row on: without one, it never was, and at most unreferenced packs remain.
+    private func recoverBackup(_ activity: Activity) throws -> RecoveryOutcome {
+        let id = try backupID(activity)
+        if (try? house.catalogue.backup(id)) != nil { return .finished }
+        try forgetUnlisted(id, activity)
+        if let environment = activity.environment {
+            let staging = "\(house.layout(environment).stagingDirectory)/\(activity.id)"
+            try? FileManager.default.removeItem(atPath: staging)
+        }
+        return .failed("the control plane stopped during the backup; nothing of it is listed, the environment is unharmed")
+    }
+
+    /// A snapshot object that was written just before the crash has no row and must not be seen by anyone.
+    private func forgetUnlisted(_ id: BackupID, _ activity: Activity) throws {
+        let sites = try house.repositories.sites(of: activity.project)
+        let repository = try house.repositories.open(activity.project, on: sites)
+        for entry in try repository.snapshots() where entry.snapshot.tags.contains("backup=\(id)") {
+            try repository.forget(entry.id)
+        }
+    }
+
+    /// `current.json` says which side of the rename the crash was on.
+    private func recoverSwitch(_ activity: Activity) throws -> RecoveryOutcome {
+        guard let id = activity.environment else { return .failed("it named no environment") }
+        let layout = house.layout(id)
+        let current = try layout.readCurrent()
+        guard let current, current.switchedBy == activity.id else {
+            return .failed("the control plane stopped before the switch; the environment is as it was before")
+        }
+        try house.supervisors.client(id).apply(ApplyOptions(deployHooks: activity.type != .restore))
+        var environment = try house.catalogue.environment(id)
+        environment.status = .active
+        try house.catalogue.update(environment)
+        return .finished
+    }
+
+    private func backupID(_ activity: Activity) throws -> BackupID {
+        guard let id = activity.parameters["backup"].flatMap({ BackupID($0) }) else {
+            throw HoldfastError(.internalFault, "activity \(activity.id) names no backup")
+        }
+        return id
+    }
+}

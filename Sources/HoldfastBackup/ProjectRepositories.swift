@@ -1,0 +1,81 @@
+import Foundation
+import HoldfastBlobStore
+import HoldfastModel
+import HoldfastRepository
+
+/// One place where repositories are kept: a folder for each project below it.
+package struct SiteConfiguration: Sendable, Codable, Hashable {
+    package var name: String
+    package var region: String
+    package var location: String
+    /// Absolute path of the site's folder.
+    package var path: String
+
+    package init(name: String, region: String, location: String, path: String) {
+        self.name = name
+        self.region = region
+        self.location = location
+        self.path = path
+    }
+}
+
+/// The restic repositories of the projects, one per project and site.
+package struct ProjectRepositories: Sendable {
+    package let sites: [SiteConfiguration]
+    /// How many sites must have durably stored everything before a backup counts.
+    package let quorum: Int
+    private let masterKey: MasterKey
+    private let catalogue: any BackupCatalogue
+
+    package init(sites: [SiteConfiguration], quorum: Int, masterKey: MasterKey, catalogue: any BackupCatalogue) {
+        self.sites = sites
+        self.quorum = quorum
+        self.masterKey = masterKey
+        self.catalogue = catalogue
+    }
+
+    /// The folder of a project's repository on a site; `restic -r` takes it as it is.
+    package func path(of project: ProjectID, on site: SiteConfiguration) -> String {
+        "\(site.path)/projects/\(project)"
+    }
+
+    /// Makes the project's password and an empty repository on every site.
+    package func create(_ project: ProjectID) throws {
+        let password = Secret(RandomPassword.make())
+        try catalogue.setSealedRepositoryPassword(project, try masterKey.seal(password))
+        for site in sites { _ = try FileBlobStore.create(root: path(of: project, on: site)) }
+        _ = try Repository.create(store: try sites(of: project).store, password: password)
+    }
+
+    /// The blob stores of a project's sites as they are now. A site whose folder is gone is reported, not made anew.
+    package func sites(of project: ProjectID) throws -> ProjectSites {
+        let stores = sites.map { site in
+            Site(
+                name: site.name, region: site.region, location: site.location,
+                store: FileBlobStore(root: path(of: project, on: site)))
+        }
+        return ProjectSites(store: try ReplicatedBlobStore(sites: stores, quorum: quorum))
+    }
+
+    package func open(_ project: ProjectID, on sites: ProjectSites) throws -> Repository {
+        try Repository.open(store: sites.store, password: try password(of: project))
+    }
+
+    /// What `restic` needs. Every caller is an audited action of an admin.
+    package func password(of project: ProjectID) throws -> Secret {
+        guard let sealed = try catalogue.sealedRepositoryPassword(project) else {
+            throw HoldfastError(.notFound, "project \(project) has no repository yet")
+        }
+        return try masterKey.open(sealed)
+    }
+}
+
+/// The sites of one project during one activity.
+package struct ProjectSites: Sendable {
+    package let store: ReplicatedBlobStore
+
+    /// What happened on each site since the activity began.
+    package func report() -> [SitePlacement] {
+        store.report().map { SitePlacement(site: $0.name, isComplete: $0.isComplete, problem: $0.problem) }
+    }
+}

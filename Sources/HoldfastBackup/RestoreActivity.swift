@@ -1,0 +1,78 @@
+import Foundation
+import HoldfastEnvironments
+import HoldfastModel
+import HoldfastRepository
+
+/// Puts a backup back: data aside, checked, then switched in behind the closed gate by one rename.
+///
+/// Until the rename the old state is live, after it the new one; the old data stays for the undo. A crash leaves one
+/// of the two, never a mix: `current.json` alone says what is live.
+struct RestoreActivity {
+    let backup: Backup
+    let environment: Environment
+    let restoreCode: Bool
+    let house: House
+    let context: ActivityContext
+
+    func run() throws {
+        let started = house.time.monotonicNanoseconds()
+        let layout = house.layout(environment.id)
+        guard environment.status == .active, let old = try layout.readCurrent() else {
+            throw HoldfastError(
+                .conflict, "environment \(environment.name) is \(environment.status.rawValue), not active",
+                hint: "Activate it first, with environment:activate")
+        }
+        let sites = try house.repositories.sites(of: backup.project)
+        let repository = try house.repositories.open(backup.project, on: sites)
+        let snapshot = try snapshotID()
+        let manifest = try house.decodeManifest(repository.file(snapshot: snapshot, path: "/manifest.json"))
+        let plan = try RestorePlan(manifest: manifest, current: old, restoreCode: restoreCode, house: house)
+        for line in plan.lines { context.log(line) }
+
+        var aside = RestoreAside(
+            plan: plan, layout: layout, environment: environment, house: house, context: context)
+        do {
+            try aside.fill(from: repository, snapshot: snapshot)
+            try aside.startServices()
+        } catch {
+            aside.discard()
+            throw error
+        }
+        context.progress(80)
+        try switchOver(from: old, to: aside.newState(after: old, by: context.activity.id), aside, layout)
+        let seconds = Double(house.time.monotonicNanoseconds() - started) / 1e9
+        context.log(String(format: "Restored backup %@ in %.1f s.", backup.id.rawValue, seconds))
+        context.log("The state before is kept; put it back with: backup:restore --undo")
+    }
+
+    private func snapshotID() throws -> SnapshotID {
+        guard backup.status == .created else {
+            throw HoldfastError(.conflict, "backup \(backup.id) is being deleted and cannot be restored")
+        }
+        guard let snapshot = SnapshotID(backup.snapshot) else {
+            throw HoldfastError(.damaged, "backup \(backup.id) names snapshot '\(backup.snapshot)', which is no id")
+        }
+        return snapshot
+    }
+
+    /// The switch, behind the closed gate. If the new state does not come up, the old one is put back.
+    private func switchOver(
+        from old: CurrentState, to new: CurrentState, _ aside: RestoreAside, _ layout: EnvironmentLayout
+    ) throws {
+        let switcher = StateSwitch(environment: environment, layout: layout, house: house)
+        do {
+            let evidence = try switcher.perform(from: old, to: new, keepPrevious: true)
+            context.log("Switched, " + evidence.summaryOfRequests)
+        } catch {
+            aside.discard()
+            throw error
+        }
+    }
+}
+
+extension HoldEvidence {
+    var summaryOfRequests: String {
+        "held \(Int(heldForMilliseconds.rounded())) ms (\(requestsHeld) requests, longest "
+            + "\(Int(longestRequestMilliseconds.rounded())) ms, \(requestsRefused) refused)"
+    }
+}

@@ -1,0 +1,48 @@
+import Foundation
+import HoldfastEnvironments
+import HoldfastModel
+
+/// Makes another state the current one, behind the closed gate: rename `current.json`, let the supervisor follow.
+///
+/// If the new state does not come up, the old one is put back before the gate opens.
+struct StateSwitch {
+    let environment: Environment
+    let layout: EnvironmentLayout
+    let house: House
+
+    /// - Parameter keepPrevious: whether the old state is kept for an undo.
+    @discardableResult
+    func perform(from old: CurrentState?, to new: CurrentState, keepPrevious: Bool) throws -> HoldEvidence {
+        let client = try house.supervisors.client(environment.id)
+        let coordinator = HoldCoordinator(gate: house.gate, freezer: house.freezer, time: house.time)
+        var evidence: HoldEvidence?
+        evidence = try coordinator.holdRequests(environment.id, limits: house.switchLimits) {
+            if keepPrevious, let old { try layout.writePrevious(old) }
+            try layout.writeCurrent(new)
+            do {
+                try client.apply()
+            } catch {
+                try putBack(old, client, because: error)
+            }
+        }
+        try house.supervisors.publishRoutes()
+        return evidence ?? HoldEvidence(epoch: 0, closedAt: house.time.now())
+    }
+
+    /// Always throws: the reason why the new state is not the current one.
+    private func putBack(_ old: CurrentState?, _ client: SupervisorClient, because error: any Error) throws {
+        guard let old else { throw error }
+        var back = old
+        back.generation = old.generation + 2
+        try layout.writeCurrent(back)
+        do {
+            try client.apply()
+        } catch let second {
+            throw HoldfastError(
+                .internalFault, "the new state did not start (\(error)), and neither did the old one: \(second)",
+                hint: "Look at the environment's logs and run environment:redeploy")
+        }
+        throw HoldfastError(
+            .unavailable, "the new state did not start, so the old one was put back", cause: error)
+    }
+}
