@@ -1,0 +1,97 @@
+import Foundation
+import HoldfastModel
+
+extension API {
+    /// `GET …/backups/{b}`: all keys of the contract, and ours behind them.
+    package struct Backup: Codable, Sendable {
+        package var id: BackupID
+        @Nullable package var createdAt: Date?
+        @Nullable package var updatedAt: Date?
+        package var attributes: [String: String] = [:]
+        /// `CREATED` or `DELETING`.
+        package var status: String
+        @Nullable package var expiresAt: Date?
+        @Nullable package var index: Int?
+        package var commitId: String
+        /// The environment's name.
+        package var environment: String
+        package var safe: Bool
+        /// Logical bytes.
+        @Nullable package var sizeOfVolumes: Int64?
+        /// Bytes that it added to each site.
+        @Nullable package var sizeUsed: Int64?
+        @Nullable package var sizeObjectStorage: Int64?
+        @Nullable package var deployment: String?
+        package var restorable: Bool
+        package var automated: Bool
+        /// Our additions.
+        package var project: ProjectID
+        /// SHA-256 name of the snapshot in the project's restic repository.
+        package var snapshot: String
+        package var degraded: Bool
+        package var sites: [Site]
+        @Nullable package var hold: HoldEvidence?
+        @Nullable package var skew: LiveSkew?
+        package var links: Links
+
+        package struct Site: Codable, Sendable {
+            package var name: String
+            package var complete: Bool
+            @Nullable package var problem: String?
+        }
+
+        package init(_ backup: HoldfastModel.Backup, links: Links) {
+            id = backup.id
+            status = backup.status.rawValue
+            commitId = backup.commit
+            environment = backup.environmentName
+            safe = backup.safe
+            restorable = backup.status == .created
+            automated = backup.automated
+            project = backup.project
+            snapshot = backup.snapshot
+            degraded = backup.isDegraded
+            sites = backup.sites.map { Site(name: $0.site, complete: $0.isComplete, problem: $0.problem) }
+            self.links = links
+            createdAt = backup.createdAt
+            updatedAt = backup.updatedAt
+            sizeOfVolumes = backup.sizeBytes
+            sizeUsed = backup.addedBytes
+            deployment = backup.deployment
+            hold = backup.hold
+            skew = backup.skew
+        }
+    }
+
+    /// `POST …/backup`.
+    package struct BackupInput: Codable, Sendable {
+        /// False for a live backup, which does not hold requests; left out means true.
+        package var safe: Bool?
+
+        package init(safe: Bool? = nil) { self.safe = safe }
+    }
+
+    /// `POST …/backups/{b}/restore`.
+    package struct RestoreInput: Codable, Sendable {
+        /// The target; left out means the backup's environment.
+        package var environmentName: String?
+        /// Parent of the target if the target does not exist yet.
+        package var branchFrom: String?
+        /// Left out means true.
+        package var restoreCode: Bool?
+        /// Left out means true.
+        package var restoreResources: Bool?
+        package var resources: ResourcesInput.Strategy?
+
+        package init(
+            environmentName: String? = nil, branchFrom: String? = nil, restoreCode: Bool? = nil,
+            restoreResources: Bool? = nil, resources: ResourcesInput.Strategy? = nil
+        ) {
+            self.environmentName = environmentName
+            self.branchFrom = branchFrom
+            self.restoreCode = restoreCode
+            self.restoreResources = restoreResources
+            self.resources = resources
+        }
+    }
+}

@@ -1,0 +1,103 @@
+import Foundation
+import HoldfastAPI
+import HoldfastModel
+
+/// What the server needs from the part that does the work. All methods block; the server never calls them on Swift's
+/// cooperative pool. Access was checked before; what the environment's state forbids is checked again in `submit`,
+/// in the same transaction as the queueing.
+package protocol Operations: Sendable {
+    /// Queues one activity and returns it as stored, with `backup_name` among its parameters for everything about a
+    /// backup.
+    ///
+    /// - Throws: `conflict` with the reason if the state does not allow it, `notFound`, `unsupported`.
+    func submit(_ request: OperationRequest, by user: UserID) throws -> Activity
+
+    /// Makes a project with its Git repository and its backup repository on every site, and stores it.
+    func createProject(_ request: ProjectRequest, by user: UserID) throws -> Project
+
+    /// The password and the sites of a project's backup repository.
+    func repositoryKey(of project: ProjectID) throws -> API.RepositoryKey
+
+    /// What runs in an environment now; nil if nothing is deployed. Cheap: it reads a file.
+    func currentDeployment(of environment: Environment) throws -> RunningDeployment?
+
+    /// What one pushes to.
+    func gitAddress(of project: ProjectID) -> String
+}
+
+/// One thing to do to an environment or to a backup.
+package enum OperationRequest: Sendable, Hashable {
+    case backup(EnvironmentID, safe: Bool)
+    case deleteBackup(BackupID)
+    case restore(BackupID, RestoreOptions)
+    case redeploy(EnvironmentID)
+    case activate(EnvironmentID)
+    case deactivate(EnvironmentID)
+    case pause(EnvironmentID)
+    case resume(EnvironmentID)
+    case push(ProjectID, branch: String, commit: String)
+    case deleteEnvironment(EnvironmentID)
+}
+
+/// How to restore; the defaults are the contract's.
+package struct RestoreOptions: Sendable, Hashable {
+    /// Name of the environment to restore into; nil for the backup's own.
+    package var target: String?
+    /// Parent of the target if it does not exist yet.
+    package var branchFrom: String?
+    package var restoreCode: Bool
+    package var restoreResources: Bool
+    /// `backup`, `parent`, `default` or `minimum`; nil for `backup`.
+    package var resourcesInit: String?
+
+    package init(
+        target: String? = nil, branchFrom: String? = nil, restoreCode: Bool = true, restoreResources: Bool = true,
+        resourcesInit: String? = nil
+    ) {
+        self.target = target
+        self.branchFrom = branchFrom
+        self.restoreCode = restoreCode
+        self.restoreResources = restoreResources
+        self.resourcesInit = resourcesInit
+    }
+}
+
+/// A project that somebody wants.
+package struct ProjectRequest: Sendable, Hashable {
+    /// Nil: made up at random.
+    package var id: ProjectID?
+    package var title: String
+    package var defaultBranch: String
+    package var region: String
+    package var timeZone: String
+
+    package init(id: ProjectID?, title: String, defaultBranch: String, region: String, timeZone: String) {
+        self.id = id
+        self.title = title
+        self.defaultBranch = defaultBranch
+        self.region = region
+        self.timeZone = timeZone
+    }
+}
+
+/// What runs in an environment, as the API shows it.
+package struct RunningDeployment: Sendable {
+    /// As `GET …/deployments/current` gives it.
+    package var deployment: API.Deployment
+    package var commit: String
+    package var deployedAt: Date
+    /// The backup that the running code came from.
+    package var restoredFrom: BackupID?
+    /// Where the environment is reached, the primary route first.
+    package var routes: [String]
+
+    package init(
+        deployment: API.Deployment, commit: String, deployedAt: Date, restoredFrom: BackupID?, routes: [String]
+    ) {
+        self.deployment = deployment
+        self.commit = commit
+        self.deployedAt = deployedAt
+        self.restoredFrom = restoredFrom
+        self.routes = routes
+    }
+}
