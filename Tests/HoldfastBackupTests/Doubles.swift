@@ -1,0 +1,171 @@
+import Foundation
+import HoldfastBackup
+import HoldfastModel
+import Synchronization
+
+/// What happened, in order, in all doubles of one test.
+final class Trace: Sendable {
+    private let lines = Mutex<[String]>([])
+    func add(_ line: String) { lines.withLock { $0.append(line) } }
+    var all: [String] { lines.withLock { $0 } }
+    func count(_ line: String) -> Int { all.filter { $0 == line }.count }
+}
+
+/// A clock that only moves when told to.
+final class ManualTime: TimeSource {
+    private let nanoseconds = Mutex<UInt64>(1_000_000_000)
+    func now() -> Date { Date(timeIntervalSince1970: 1_800_000_000 + Double(monotonicNanoseconds()) / 1e9) }
+    func monotonicNanoseconds() -> UInt64 { nanoseconds.withLock { $0 } }
+    func advance(milliseconds: UInt64) { nanoseconds.withLock { $0 += milliseconds * 1_000_000 } }
+}
+
+/// A gate that does what it is told and writes down what it is asked.
+struct ScriptedGate: RequestGate {
+    var trace: Trace
+    var drain: DrainOutcome = .drained(atMilliseconds: 3)
+    var unbroken = true
+    var renewalFails = false
+
+    func hold(_ environment: EnvironmentID, lease: Duration, cap: Duration) throws -> any GateHold {
+        trace.add("gate closed")
+        return Hold(gate: self)
+    }
+
+    struct Hold: GateHold {
+        let gate: ScriptedGate
+        var epoch: UInt64 { 7 }
+        func drain(timeout: Duration) throws -> DrainOutcome {
+            gate.trace.add("drained")
+            return gate.drain
+        }
+        func renew() throws {
+            gate.trace.add("renewed")
+            if gate.renewalFails { throw HoldfastError(.unavailable, "the gateway is gone") }
+        }
+        func release() throws -> GateReport {
+            gate.trace.add("gate open")
+            return GateReport(
+                closedAt: Date(timeIntervalSince1970: 1), heldForMilliseconds: 12, requestsHeld: 5,
+                longestRequestMilliseconds: 9, requestsRefused: 0, unbroken: gate.unbroken)
+        }
+        func abandon() { gate.trace.add("abandoned") }
+    }
+}
+
+struct ScriptedFreezer: ProcessFreezer {
+    var trace: Trace
+    var late: [String] = []
+    var thawFails = false
+
+    func beginFreeze(_ environment: EnvironmentID, lease: Duration) throws -> any FreezeLease { Freeze(freezer: self) }
+
+    struct Freeze: FreezeLease {
+        let freezer: ScriptedFreezer
+        func quiesce(timeout: Duration) throws -> [String] {
+            freezer.trace.add("quiesced")
+            return freezer.late
+        }
+        func freeze() throws -> FreezeOutcome {
+            freezer.trace.add("frozen")
+            return FreezeOutcome(method: "signal", workersFrozenInPlace: ["ledger.mailer"])
+        }
+        func renew() throws {}
+        func thaw() throws {
+            freezer.trace.add("thawed")
+            if freezer.thawFails { throw HoldfastError(.timedOut, "the freeze lease had run out") }
+        }
+        func abandon() { freezer.trace.add("freeze ended") }
+    }
+}
+
+/// The catalogue in memory.
+final class MemoryCatalogue: BackupCatalogue {
+    private struct State {
+        var projects: [ProjectID: Project] = [:]
+        var environments: [EnvironmentID: Environment] = [:]
+        var activities: [Activity] = []
+        var log: [ActivityID: [String]] = [:]
+        var backups: [Backup] = []
+        var passwords: [ProjectID: [UInt8]] = [:]
+    }
+    private let state = Mutex(State())
+
+    func add(_ project: Project) { state.withLock { $0.projects[project.id] = project } }
+    func log(of activity: ActivityID) -> [String] { state.withLock { $0.log[activity] ?? [] } }
+    func activity(_ id: ActivityID) -> Activity? { state.withLock { $0.activities.first { $0.id == id } } }
+
+    func project(_ id: ProjectID) throws -> Project {
+        try state.withLock { state in
+            guard let project = state.projects[id] else { throw HoldfastError(.notFound, "no project \(id)") }
+            return project
+        }
+    }
+    func environment(_ id: EnvironmentID) throws -> Environment {
+        try state.withLock { state in
+            guard let found = state.environments[id] else { throw HoldfastError(.notFound, "no environment \(id)") }
+            return found
+        }
+    }
+    func environments(in project: ProjectID) throws -> [Environment] {
+        state.withLock { $0.environments.values.filter { $0.project == project } }
+    }
+    func allEnvironments() throws -> [Environment] { state.withLock { Array($0.environments.values) } }
+    func createEnvironment(_ environment: Environment) throws { try update(environment) }
+    func update(_ environment: Environment) throws { state.withLock { $0.environments[environment.id] = environment } }
+    func removeEnvironment(_ id: EnvironmentID) throws { state.withLock { $0.environments[id] = nil } }
+
+    func createActivity(_ activity: Activity) throws { state.withLock { $0.activities.append(activity) } }
+    func claimActivity(in queue: ActivityQueueName, at date: Date) throws -> Activity? {
+        state.withLock { state in
+            let busy = Set(state.activities.filter { $0.state == .inProgress }.compactMap(\.environment))
+            let next = state.activities.firstIndex { activity in
+                activity.state == .pending && activity.type.queue == queue
+                    && !(activity.environment.map(busy.contains) ?? false)
+            }
+            guard let next else { return nil }
+            state.activities[next].state = .inProgress
+            state.activities[next].startedAt = date
+            return state.activities[next]
+        }
+    }
+    func openActivities() throws -> [Activity] { state.withLock { $0.activities.filter(\.state.isOpen) } }
+    func appendLog(_ activity: ActivityID, _ message: String, at date: Date) {
+        state.withLock { $0.log[activity, default: []].append(message) }
+    }
+    func setProgress(_ activity: ActivityID, percent: Int, at date: Date) {}
+    func finishActivity(_ id: ActivityID, result: ActivityResult, failure: String?, at date: Date) throws {
+        state.withLock { state in
+            for index in state.activities.indices where state.activities[index].id == id {
+                state.activities[index].state = .complete
+                state.activities[index].result = result
+                state.activities[index].failure = failure
+            }
+        }
+    }
+
+    func insertBackup(_ backup: Backup) throws { state.withLock { $0.backups.insert(backup, at: 0) } }
+    func backup(_ id: BackupID) throws -> Backup {
+        try state.withLock { state in
+            guard let found = state.backups.first(where: { $0.id == id }) else {
+                throw HoldfastError(.notFound, "no backup \(id)")
+            }
+            return found
+        }
+    }
+    func backups(of environment: EnvironmentID) throws -> [Backup] {
+        state.withLock { $0.backups.filter { $0.environment == environment } }
+    }
+    func markDeleting(_ id: BackupID, at date: Date) throws {
+        state.withLock { state in
+            for index in state.backups.indices where state.backups[index].id == id {
+                state.backups[index].status = .deleting
+            }
+        }
+    }
+    func removeBackup(_ id: BackupID) throws { state.withLock { $0.backups.removeAll { $0.id == id } } }
+    func variables(project: ProjectID, environment: EnvironmentID) throws -> [String: Secret] { [:] }
+    func sealedRepositoryPassword(_ project: ProjectID) throws -> [UInt8]? { state.withLock { $0.passwords[project] } }
+    func setSealedRepositoryPassword(_ project: ProjectID, _ sealed: [UInt8]) throws {
+        state.withLock { $0.passwords[project] = sealed }
+    }
+}
