@@ -1,0 +1,45 @@
+# The verbs of the house. Everything is built once, in one configuration.
+CONFIGURATION ?= release
+SWIFT_BUILD = swift build -c $(CONFIGURATION)
+BINARY = .build/$(CONFIGURATION)/holdfast
+
+.PHONY: demo test build check format bench clean dependencies help
+
+help:
+	@echo "make demo     the whole story on a real environment, left running until interrupted (ONCE=1 ends by itself)"
+	@echo "make test     builds everything and passes the tests"
+	@echo "make build    the holdfast binary"
+	@echo "make check    format, arrows, budgets"
+	@echo "make format   formats the sources in place"
+	@echo "make bench    ratios against restic"
+	@echo "A first build takes about ten minutes on two cores; later ones seconds."
+
+dependencies:
+	@Scripts/install-dependencies
+
+build: dependencies
+	@[ -x $(BINARY) ] || echo "Building; the first time this takes about ten minutes on two cores."
+	$(SWIFT_BUILD) --product holdfast
+
+demo: build
+	$(BINARY) demo $(if $(ONCE),--once) $(if $(HOME_DIRECTORY),--home $(HOME_DIRECTORY))
+
+# One build for binary and tests; the tests start the binary, so both are built before any of them runs.
+test: dependencies
+	@[ -x $(BINARY) ] || echo "Building; the first time this takes about ten minutes on two cores."
+	$(SWIFT_BUILD) --build-tests
+	HOLDFAST_BINARY=$(abspath $(BINARY)) swift test -c $(CONFIGURATION) --skip-build
+
+check: dependencies
+	swift format lint --strict --recursive Sources Tests Package.swift
+	swift build -c $(CONFIGURATION) --explicit-target-dependency-import-check error
+	swift test -c $(CONFIGURATION) --filter TidyTests
+
+format:
+	swift format --in-place --recursive Sources Tests Package.swift
+
+bench: build
+	$(MAKE) -C Benchmarks bench
+
+clean:
+	rm -rf .build
