@@ -12,12 +12,10 @@ package struct ServiceEndpoint: Sendable, Codable, Hashable {
     package var path: String
     /// Absolute path of the directory that holds the Unix socket, for clients that can use one.
     package var socketDirectory: String?
-    /// Further endpoints of the same service by the names that the configuration gives them.
-    package var named: [String: ServiceEndpoint]
 
     package init(
         scheme: String, host: String, port: Int, username: String, password: Secret, path: String,
-        socketDirectory: String? = nil, named: [String: ServiceEndpoint] = [:]
+        socketDirectory: String? = nil
     ) {
         self.scheme = scheme
         self.host = host
@@ -26,6 +24,5 @@ package struct ServiceEndpoint: Sendable, Codable, Hashable {
         self.password = password
         self.path = path
         self.socketDirectory = socketDirectory
-        self.named = named
     }
 }
