@@ -10,7 +10,7 @@ import HoldfastModel
 ///
 /// The contract, which every implementation keeps and `BlobStoreContract` tests:
 ///
-/// - **Names.** A name that is not valid (`BlobName.isValid`) is refused with `invalidInput`, before anything is touched.
+/// - **Names.** A name that is not valid (`BlobName.isValid`) is refused with `invalidInput`, and nothing is touched.
 /// - **Put is atomic.** No other call ever sees a part of an object, nor does anybody after a crash.
 /// - **Put is durable when it returns**: the object survives a loss of power.
 /// - **Put is idempotent.** When it returns, exactly the given bytes are stored under that name. An object that is
@@ -82,7 +82,11 @@ extension BlobStore {
 
     public func get(_ name: BlobName, range: Range<Int>?, where isGood: ([UInt8]) -> Bool) throws -> [UInt8] {
         let bytes = if let range { try get(name, range: range) } else { try get(name) }
-        guard isGood(bytes) else { throw HoldfastError(.damaged, "the stored bytes of \(name) are not the right ones") }
+        guard isGood(bytes) else {
+            throw HoldfastError(
+                .damaged, "the stored bytes of \(name) are not the right ones",
+                hint: "Run a check of the repository, and repair it from another site")
+        }
         return bytes
     }
 

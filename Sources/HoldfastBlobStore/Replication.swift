@@ -1,0 +1,173 @@
+import HoldfastModel
+
+/// What a site may still be asked in this session, and what is known against it.
+///
+/// Legal moves: whole -> behind -> out, or whole -> out; never back, because what a site missed is not made up for in
+/// the same session. Late comes and goes.
+struct SiteStanding: Sendable {
+    enum Condition: Sendable {
+        /// It took every put, and is not known to lack anything.
+        case whole
+        /// It lacks something that another site has, or could not be looked at. It is still written to.
+        case behind(HoldfastError)
+        /// It missed a put. It gets no more: an index without its packs would break a repository that is merely old.
+        case out(HoldfastError)
+    }
+
+    private(set) var condition = Condition.whole
+    /// Calls that were given to it and have no answer.
+    private(set) var outstanding = 0
+    /// A call returned without its answer. It is not waited for until it has answered all that is outstanding.
+    private(set) var isLate = false
+    private(set) var storedObjects = 0
+    private(set) var storedBytes: Int64 = 0
+
+    var isWhole: Bool { if case .whole = condition { true } else { false } }
+
+    /// Why it gets no more puts; nil if it does.
+    var refusal: HoldfastError? { if case .out(let error) = condition { error } else { nil } }
+
+    /// The error that speaks against it being complete; nil if it is.
+    var problem: HoldfastError? {
+        switch condition {
+        case .behind(let error), .out(let error): error
+        case .whole where outstanding > 0:
+            HoldfastError(.timedOut, "it has not answered \(outstanding) calls yet")
+        case .whole: nil
+        }
+    }
+
+    mutating func ask() { outstanding += 1 }
+
+    mutating func answered() {
+        outstanding -= 1
+        if outstanding == 0 { isLate = false }
+    }
+
+    mutating func stored(bytes: Int) {
+        storedObjects += 1
+        storedBytes += Int64(bytes)
+    }
+
+    mutating func missedPut(_ error: HoldfastError) {
+        if refusal == nil { condition = .out(error) }
+    }
+
+    mutating func fallBehind(_ error: HoldfastError) {
+        if isWhole { condition = .behind(error) }
+    }
+
+    /// Somebody stopped waiting for it.
+    mutating func wasNotWaitedFor() {
+        if outstanding > 0 { isLate = true }
+    }
+}
+
+/// Who is asked in one call.
+struct Participant: Sendable, Hashable {
+    let site: Int
+    /// Whether the call waits for it after the quorum is met; not for a site that is late.
+    let isAwaited: Bool
+}
+
+/// All sites of a session: decides which of them take part in a call.
+struct Replication: Sendable {
+    private(set) var standings: [SiteStanding]
+    let quorum: Int
+    /// How many unanswered calls a late site may have before it is given up; bounds the memory that it pins.
+    let lateLimit: Int
+
+    init(sites: Int, quorum: Int, lateLimit: Int) {
+        self.standings = Array(repeating: SiteStanding(), count: sites)
+        self.quorum = quorum
+        self.lateLimit = lateLimit
+    }
+
+    /// Picks the sites for a put, and counts it as asked of them.
+    ///
+    /// A snapshot is not given to sites that lack parts of it, as long as there are enough that do not: every snapshot
+    /// that a site lists should be restorable from it.
+    ///
+    /// - Returns: nil if fewer are left than the quorum.
+    mutating func admitPut(of kind: BlobKind) -> [Participant]? {
+        for site in standings.indices where standings[site].isLate && standings[site].outstanding >= lateLimit {
+            standings[site].missedPut(
+                HoldfastError(.timedOut, "it is too slow: \(lateLimit) calls are waiting for an answer"))
+        }
+        var candidates = standings.indices.filter { standings[$0].refusal == nil }
+        let whole = candidates.filter { standings[$0].isWhole }
+        if kind == .snapshot && whole.count >= quorum { candidates = whole }
+        guard candidates.count >= quorum else { return nil }
+        return candidates.map { admit($0) }
+    }
+
+    /// Picks the sites for a question to all: those that are late are left out, so that they do not hold it up.
+    mutating func admitQuestion() -> [Participant] {
+        standings.indices.filter { !standings[$0].isLate }.map { admit($0) }
+    }
+
+    /// Sites in the order in which to read from them: good ones first, those that may hang last.
+    var readingOrder: [Int] {
+        func rank(_ standing: SiteStanding) -> Int {
+            if standing.isLate { return 3 }
+            return switch standing.condition {
+            case .whole: 0
+            case .behind: 1
+            case .out: 2
+            }
+        }
+        return standings.indices.sorted { (rank(standings[$0]), $0) < (rank(standings[$1]), $1) }
+    }
+
+    /// The worst that is known against any site: what a call fails with when the quorum is not met.
+    var worstProblem: (site: Int, error: HoldfastError)? {
+        let problems = standings.enumerated().compactMap { site, standing in standing.problem.map { (site, $0) } }
+        let code: (HoldfastError.Code) -> (site: Int, error: HoldfastError)? = { code in
+            problems.first { $0.1.code == code }.map { (site: $0.0, error: $0.1) }
+        }
+        return code(.conflict) ?? code(.noSpace) ?? problems.first.map { (site: $0.0, error: $0.1) }
+    }
+
+    /// Changes what is known of one site.
+    mutating func change(_ site: Int, _ body: (inout SiteStanding) -> Void) { body(&standings[site]) }
+
+    private mutating func admit(_ site: Int) -> Participant {
+        let isLate = standings[site].isLate
+        standings[site].ask()
+        return Participant(site: site, isAwaited: !isLate)
+    }
+}
+
+/// The answers to one call, and whether they are enough.
+struct QuorumTally: Sendable {
+    enum Verdict: Sendable, Hashable {
+        /// Too few successes yet, and enough sites that may still have one.
+        case undecided
+        /// Enough successes; sites that are worth a short wait have not answered.
+        case stragglers
+        /// Enough successes, and nobody to wait for.
+        case met
+        /// Enough successes cannot come any more.
+        case unreachable
+    }
+
+    private let quorum: Int
+    /// Participants without an answer.
+    private(set) var pending: Set<Participant>
+    private var successes = 0
+
+    init(quorum: Int, participants: [Participant]) {
+        self.quorum = quorum
+        self.pending = Set(participants)
+    }
+
+    mutating func answer(_ participant: Participant, isSuccess: Bool) {
+        guard pending.remove(participant) != nil else { return }
+        if isSuccess { successes += 1 }
+    }
+
+    var verdict: Verdict {
+        if successes >= quorum { return pending.contains { $0.isAwaited } ? .stragglers : .met }
+        return successes + pending.count >= quorum ? .undecided : .unreachable
+    }
+}
