@@ -83,6 +83,7 @@ extension API {
             _ activity: HoldfastModel.Activity, environmentName: String?, user: HoldfastModel.User?
         ) -> [String: JSONValue] {
             var payload = activity.parameters.mapValues { JSONValue.string($0) }
+            payload["backup_name"] = payload["backup"]
             payload["project"] = .object(["id": .string(activity.project.rawValue)])
             if let environmentName {
                 payload["environment"] = .object(["id": .string(environmentName), "name": .string(environmentName)])

@@ -3,11 +3,10 @@ import HoldfastAPI
 import HoldfastModel
 
 /// What the server needs from the part that does the work. All methods block; the server never calls them on Swift's
-/// cooperative pool. Access was checked before; what the environment's state forbids is checked again in `submit`,
-/// in the same transaction as the queueing.
+/// cooperative pool. Access was checked before; what the environment's state forbids is for `submit` to refuse.
 package protocol Operations: Sendable {
-    /// Queues one activity and returns it as stored, with `backup_name` among its parameters for everything about a
-    /// backup.
+    /// Queues one activity and returns it as stored, with the backup's id as `backup` among its parameters for
+    /// everything about a backup.
     ///
     /// - Throws: `conflict` with the reason if the state does not allow it, `notFound`, `unsupported`.
     func submit(_ request: OperationRequest, by user: UserID) throws -> Activity
@@ -30,6 +29,8 @@ package enum OperationRequest: Sendable, Hashable {
     case backup(EnvironmentID, safe: Bool)
     case deleteBackup(BackupID)
     case restore(BackupID, RestoreOptions)
+    /// Puts back what ran before the last restore.
+    case undoRestore(EnvironmentID)
     case redeploy(EnvironmentID)
     case activate(EnvironmentID)
     case deactivate(EnvironmentID)
@@ -90,6 +91,8 @@ package struct RunningDeployment: Sendable {
     package var restoredFrom: BackupID?
     /// Where the environment is reached, the primary route first.
     package var routes: [String]
+    /// What ran before the last restore is still there.
+    package var canUndoRestore = false
 
     package init(
         deployment: API.Deployment, commit: String, deployedAt: Date, restoredFrom: BackupID?, routes: [String]

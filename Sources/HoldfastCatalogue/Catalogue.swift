@@ -1,0 +1,128 @@
+// HoldfastCatalogue: what Holdfast remembers — projects, environments, backups, activities, people, tokens, audit.
+//
+// One SQLite database in WAL mode with every commit flushed; the schema carries the invariants and grows only by
+// named migrations. `Catalogue` is the only way in: its methods are synchronous, each is one transaction, and each
+// leaves the invariants intact. Records are kept apart from the model's values; nothing of GRDB gets out.
+
+import Foundation
+import GRDB
+import HoldfastModel
+
+/// The database. Thread-safe; every method blocks, so none is called on Swift's cooperative pool.
+package final class Catalogue: Sendable {
+    let pool: DatabasePool
+    let time: any TimeSource
+    /// Wakes those who watch an activity.
+    package let feed = ActivityFeed()
+    private let report: @Sendable (HoldfastError) -> Void
+
+    /// Opens the database, makes it if there is none, and brings its schema up to date.
+    ///
+    /// - Parameters:
+    ///   - path: of the database file; a new one is readable by its owner only.
+    ///   - time: for the time stamps that the catalogue sets itself.
+    ///   - report: told about failures of methods that do not throw (log lines and progress).
+    /// - Throws: `damaged` if the file is no database, `unsupported` if a newer Holdfast wrote it, `system`.
+    package init(
+        path: String, time: any TimeSource, report: @escaping @Sendable (HoldfastError) -> Void = { _ in }
+    ) throws {
+        self.time = time
+        self.report = report
+        try Self.makePrivateFile(path)
+        var configuration = Configuration()
+        configuration.label = "catalogue"
+        configuration.foreignKeysEnabled = true
+        configuration.busyMode = .timeout(10)
+        configuration.prepareDatabase { try Durability.flushed.apply(to: $0) }
+        pool = try Self.mapping { try DatabasePool(path: path, configuration: configuration) }
+        try Self.mapping { try Schema.migrate(pool) }
+    }
+
+    /// Closes the database; everything else throws afterwards.
+    package func close() throws {
+        feed.close()
+        try Self.mapping { try pool.close() }
+    }
+
+    func read<Value>(_ body: (Database) throws -> Value) throws -> Value {
+        try Self.mapping { try pool.read(body) }
+    }
+
+    /// One transaction, on disk when it returns.
+    func write<Value>(_ body: (Database) throws -> Value) throws -> Value {
+        try Self.mapping { try pool.write(body) }
+    }
+
+    /// One transaction that a power failure may take back, together with nothing else: for log lines and progress,
+    /// of which there may be thousands. Never throws; failures are reported.
+    func writeLightly(_ body: (Database) throws -> Void) {
+        do {
+            try Self.mapping {
+                try pool.writeWithoutTransaction { database in
+                    try Durability.ordered.apply(to: database)
+                    defer { restoreDurability(of: database) }
+                    try database.inTransaction {
+                        try body(database)
+                        return .commit
+                    }
+                }
+            }
+        } catch {
+            report(error as? HoldfastError ?? HoldfastError(.system, "cannot write to the catalogue", cause: error))
+        }
+    }
+
+    private func restoreDurability(of database: Database) {
+        do {
+            try Durability.flushed.apply(to: database)
+        } catch {
+            report(HoldfastError(.internalFault, "cannot make commits durable again", cause: error))
+        }
+    }
+
+    /// What a commit waits for. GRDB opens WAL databases with `NORMAL`: then a commit that was reported is lost by a
+    /// power failure.
+    private enum Durability: String {
+        case flushed = "FULL"
+        case ordered = "NORMAL"
+
+        func apply(to database: Database) throws { try database.execute(sql: "PRAGMA synchronous = \(rawValue)") }
+    }
+
+    private static func makePrivateFile(_ path: String) throws {
+        let files = FileManager.default
+        guard !files.fileExists(atPath: path) else { return }
+        guard files.createFile(atPath: path, contents: nil, attributes: [.posixPermissions: 0o600]) else {
+            throw HoldfastError(
+                .system, "cannot make the catalogue '\(path)'",
+                hint: "Check that its folder exists and belongs to the user that runs Holdfast")
+        }
+    }
+
+    /// The only place that turns the database's errors into ours.
+    private static func mapping<Value>(_ body: () throws -> Value) throws -> Value {
+        do {
+            return try body()
+        } catch let error as HoldfastError {
+            throw error
+        } catch let error as DatabaseError {
+            throw holdfastError(error)
+        } catch {
+            throw HoldfastError(.system, "the catalogue failed", cause: error)
+        }
+    }
+
+    private static func holdfastError(_ error: DatabaseError) -> HoldfastError {
+        let text = error.message ?? "no message"
+        switch error.resultCode {
+        case .SQLITE_CONSTRAINT: return HoldfastError(.conflict, "the catalogue refuses this: \(text)")
+        case .SQLITE_FULL: return HoldfastError(.noSpace, "no space left for the catalogue")
+        case .SQLITE_CORRUPT, .SQLITE_NOTADB:
+            return HoldfastError(
+                .damaged, "the catalogue is damaged: \(text)", hint: "Put back a copy of catalogue.sqlite")
+        case .SQLITE_BUSY, .SQLITE_LOCKED:
+            return HoldfastError(.locked, "the catalogue is locked by another process", cause: nil)
+        default: return HoldfastError(.system, "the catalogue failed with \(error.extendedResultCode): \(text)")
+        }
+    }
+}

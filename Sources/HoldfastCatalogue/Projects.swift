@@ -1,0 +1,158 @@
+import Foundation
+import GRDB
+import HoldfastModel
+
+/// Projects, environments, and what belongs to them alone.
+extension Catalogue {
+    /// - Throws: `conflict` if there is one with that id.
+    package func createProject(_ project: Project) throws {
+        try write { database in
+            guard try ProjectRecord.fetchOne(database, key: project.id.rawValue) == nil else {
+                throw HoldfastError(.conflict, "there is a project \(project.id) already")
+            }
+            try ProjectRecord(project).insert(database)
+        }
+    }
+
+    /// - Throws: `notFound`.
+    package func project(_ id: ProjectID) throws -> Project {
+        try read { try Self.project(id, $0) }
+    }
+
+    /// All projects, oldest first.
+    package func projects() throws -> [Project] {
+        try read { try ProjectRecord.order(sql: "created_at, id").fetchAll($0).map { try $0.model() } }
+    }
+
+    package func update(_ project: Project) throws {
+        try write { database in
+            _ = try Self.project(project.id, database)
+            try ProjectRecord(project).update(database)
+        }
+    }
+
+    /// Removes a project that never came to be: it must have no backups.
+    package func removeProject(_ id: ProjectID) throws {
+        try write { database in
+            _ = try Self.project(id, database)
+            try database.execute(sql: "DELETE FROM project WHERE id = ?", arguments: [id.rawValue])
+        }
+    }
+
+    /// - Throws: `notFound`.
+    package func environment(_ id: EnvironmentID) throws -> Environment {
+        try read { try Self.environment(id, $0) }
+    }
+
+    /// The environment of that name, which is its branch.
+    ///
+    /// - Throws: `notFound`.
+    package func environment(named name: String, in project: ProjectID) throws -> Environment {
+        let record = try read {
+            try EnvironmentRecord.filter(sql: "project = ? AND name = ?", arguments: [project.rawValue, name])
+                .fetchOne($0)
+        }
+        guard let record else {
+            throw HoldfastError(
+                .notFound, "project \(project) has no environment '\(name)'",
+                hint: "List them with environment:list, or push the branch \(name)")
+        }
+        return try record.model()
+    }
+
+    /// All environments of a project by name.
+    package func environments(in project: ProjectID) throws -> [Environment] {
+        try read { database in
+            try EnvironmentRecord.filter(sql: "project = ?", arguments: [project.rawValue]).order(sql: "name")
+                .fetchAll(database).map { try $0.model() }
+        }
+    }
+
+    package func allEnvironments() throws -> [Environment] {
+        try read { try EnvironmentRecord.order(sql: "project, name").fetchAll($0).map { try $0.model() } }
+    }
+
+    /// - Throws: `conflict` if the project has one of that name, or a second production environment would be made.
+    package func createEnvironment(_ environment: Environment) throws {
+        try write { database in
+            _ = try Self.project(environment.project, database)
+            try Self.checkStorable(environment, database)
+            try EnvironmentRecord(environment).insert(database)
+        }
+    }
+
+    /// Stores everything but what never changes (id, project, name).
+    package func update(_ environment: Environment) throws {
+        try write { database in
+            let stored = try Self.environment(environment.id, database)
+            guard stored.name == environment.name, stored.project == environment.project else {
+                throw HoldfastError(.conflict, "environment \(stored.name) cannot change its name or project")
+            }
+            try Self.checkStorable(environment, database)
+            try EnvironmentRecord(environment).update(database)
+        }
+    }
+
+    /// Its backups and its activities stay.
+    package func removeEnvironment(_ id: EnvironmentID) throws {
+        try write { database in
+            _ = try Self.environment(id, database)
+            try database.execute(sql: "DELETE FROM environment WHERE id = ?", arguments: [id.rawValue])
+        }
+    }
+
+    /// The sealed repository password of a project; nil before it was made.
+    package func sealedRepositoryPassword(_ project: ProjectID) throws -> [UInt8]? {
+        try read { database in
+            _ = try Self.project(project, database)
+            return try Data.fetchOne(
+                database, sql: "SELECT sealed_repository_password FROM project WHERE id = ?",
+                arguments: [project.rawValue]
+            ).map { [UInt8]($0) }
+        }
+    }
+
+    /// Whoever loses this password loses the backups: a second one is stored only in place of the same project's
+    /// first one by an explicit change, never by accident.
+    package func setSealedRepositoryPassword(_ project: ProjectID, _ sealed: [UInt8]) throws {
+        try write { database in
+            _ = try Self.project(project, database)
+            try database.execute(
+                sql: "UPDATE project SET sealed_repository_password = ? WHERE id = ?",
+                arguments: [Data(sealed), project.rawValue])
+        }
+    }
+
+    static func project(_ id: ProjectID, _ database: Database) throws -> Project {
+        guard let record = try ProjectRecord.fetchOne(database, key: id.rawValue) else {
+            throw HoldfastError(
+                .notFound, "there is no project '\(id)'", hint: "List those you can see with project:list")
+        }
+        return try record.model()
+    }
+
+    static func environment(_ id: EnvironmentID, _ database: Database) throws -> Environment {
+        guard let record = try EnvironmentRecord.fetchOne(database, key: id.rawValue) else {
+            throw HoldfastError(.notFound, "there is no environment with the identity '\(id)'")
+        }
+        return try record.model()
+    }
+
+    private static func checkStorable(_ environment: Environment, _ database: Database) throws {
+        guard environment.status != .dirty else {
+            throw HoldfastError(.internalFault, "dirty is derived from open activities and never stored")
+        }
+        let others = try EnvironmentRecord.filter(
+            sql: "project = ? AND id <> ?", arguments: [environment.project.rawValue, environment.id.rawValue]
+        ).fetchAll(database)
+        if others.contains(where: { $0.name == environment.name }) {
+            throw HoldfastError(
+                .conflict, "project \(environment.project) has an environment '\(environment.name)' already")
+        }
+        if environment.type == .production, let other = others.first(where: { $0.type == "production" }) {
+            throw HoldfastError(
+                .conflict, "'\(other.name)' is the production environment of project \(environment.project)",
+                hint: "Choose staging or development for '\(environment.name)'")
+        }
+    }
+}
