@@ -41,6 +41,7 @@ struct BackupActivity {
         try session.add(bytes: house.encode(manifest), as: "/manifest.json", mode: 0o600)
         let stored = try session.finish(snapshotInfo(manifest))
         finished = true
+        house.reached(.backupStored)
         try publish(stored, manifest, sites.report())
     }
 

@@ -17,6 +17,7 @@ struct ConsistentPoint {
             let sessions = try ServiceSessions(source: source, label: "holdfast-\(manifest.backup)")
             defer { sessions.close() }
             try preCopy(sessions, &manifest)
+            house.reached(.backupPreCopied)
             if safe {
                 var evidence: HoldEvidence?
                 // A hold that ended before its marks leaves sessions and pre-copy as good as they were.
@@ -29,6 +30,7 @@ struct ConsistentPoint {
             } else {
                 manifest.skew = try markLive(sessions, staging)
             }
+            house.reached(.backupReleased)
             try copyOut(sessions, staging, &manifest)
             return
         }
@@ -71,7 +73,9 @@ struct ConsistentPoint {
         defer { session.resumeWork() }
         do {
             let evidence = try coordinator.hold(source.environment.id, limits: house.holdLimits) { scope in
+                house.reached(.backupFrozen)
                 try mark(sessions, staging) { scope.marked($0) }
+                house.reached(.backupMarked)
             }
             context.log(evidence.summary)
             if evidence.unbroken { return evidence }

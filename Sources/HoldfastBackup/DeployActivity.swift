@@ -14,7 +14,7 @@ struct DeployActivity {
     func run() throws {
         let project = try house.catalogue.project(environment.project)
         let layout = house.layout(environment.id)
-        try layout.create()
+        _ = try house.writeIdentity(of: environment)
         let old = try layout.readCurrent()
         if let restored = old?.deployment.restoredFrom {
             context.log(

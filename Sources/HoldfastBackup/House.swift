@@ -21,6 +21,14 @@ package struct House: Sendable {
     /// Seconds between two tries at a consistent point.
     package var retryDelay: TimeInterval
     package var types: InstalledTypes
+    /// The bounds of a switch, in which processes are stopped and started.
+    package var switchLimits: HoldLimits
+    /// An existing user for all environments; nil gives each its own (when root).
+    package var environmentUser: String?
+    /// What hosts of environments end in, such as `localhost:7080`.
+    package var hostSuffix: String
+    /// Called at named points of the activities; tests stop or end the process there. Does nothing otherwise.
+    package var reached: @Sendable (CrashPoint) -> Void
 
     package init(
         home: String, run: String, catalogue: any BackupCatalogue, gate: any RequestGate,
@@ -38,6 +46,10 @@ package struct House: Sendable {
         self.holdLimits = HoldLimits()
         self.retryDelay = 2
         self.types = InstalledTypes()
+        self.switchLimits = HoldLimits(drain: .seconds(10), cap: .seconds(30))
+        self.environmentUser = nil
+        self.hostSuffix = "localhost"
+        self.reached = { _ in }
     }
 
     package func layout(_ environment: EnvironmentID) -> EnvironmentLayout {
@@ -80,7 +92,7 @@ package struct House: Sendable {
                 throw HoldfastError(.system, "cannot keep the bundle of commit \(commit) (errno \(errno))")
             }
         }
-        return (path, try Digest.sha256(ofFile: path))
+        return (path, try FileDigest.sha256(ofFile: path))
     }
 }
 
@@ -107,5 +119,37 @@ package struct ByteCount: CustomStringConvertible {
             value /= 1000
         }
         return "\(bytes) B"
+    }
+}
+
+extension House {
+    /// Who runs the processes of an environment.
+    func user(of environment: EnvironmentID) throws -> ProcessUser {
+        try ProcessUser.forEnvironment(environment, named: environmentUser)
+    }
+
+    /// What the environment's processes are told about where they run; written where the supervisor finds it.
+    package func writeIdentity(of environment: Environment) throws -> EnvironmentIdentity {
+        var identity = EnvironmentIdentity(
+            project: environment.project, environment: environment.id, name: environment.name, type: environment.type,
+            host: "", entropy: try entropy(of: environment.project))
+        identity.host = "\(identity.machineName)-\(environment.project).\(hostSuffix)"
+        let layout = layout(environment.id)
+        try layout.create()
+        try identity.write(to: layout.directory)
+        return identity
+    }
+
+    /// A random text that all environments of a project share; made when it is first asked for.
+    private func entropy(of project: ProjectID) throws -> Secret {
+        let file = "\(home)/projects/\(project)/entropy"
+        if let data = FileManager.default.contents(atPath: file), data.count == 64 {
+            return Secret(String(decoding: data, as: UTF8.self))
+        }
+        let text = try InstallationKey.makePassword().reveal()
+        let made = FileManager.default.createFile(
+            atPath: file, contents: Data(text.utf8), attributes: [.posixPermissions: 0o600])
+        guard made else { throw HoldfastError(.system, "cannot write \(file)") }
+        return Secret(text)
     }
 }

@@ -24,10 +24,10 @@ package struct ProjectRepositories: Sendable {
     package let sites: [SiteConfiguration]
     /// How many sites must have durably stored everything before a backup counts.
     package let quorum: Int
-    private let masterKey: MasterKey
+    private let masterKey: InstallationKey
     private let catalogue: any BackupCatalogue
 
-    package init(sites: [SiteConfiguration], quorum: Int, masterKey: MasterKey, catalogue: any BackupCatalogue) {
+    package init(sites: [SiteConfiguration], quorum: Int, masterKey: InstallationKey, catalogue: any BackupCatalogue) {
         self.sites = sites
         self.quorum = quorum
         self.masterKey = masterKey
@@ -41,7 +41,7 @@ package struct ProjectRepositories: Sendable {
 
     /// Makes the project's password and an empty repository on every site.
     package func create(_ project: ProjectID) throws {
-        let password = Secret(RandomPassword.make())
+        let password = try InstallationKey.makePassword()
         try catalogue.setSealedRepositoryPassword(project, try masterKey.seal(password))
         for site in sites { _ = try FileBlobStore.create(root: path(of: project, on: site)) }
         _ = try Repository.create(store: try sites(of: project).store, password: password)

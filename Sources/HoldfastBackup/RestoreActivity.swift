@@ -39,6 +39,7 @@ struct RestoreActivity {
             throw error
         }
         context.progress(80)
+        house.reached(.restoreFilled)
         try switchOver(from: old, to: aside.newState(after: old, by: context.activity.id), aside, layout)
         let seconds = Double(house.time.monotonicNanoseconds() - started) / 1e9
         context.log(String(format: "Restored backup %@ in %.1f s.", backup.id.rawValue, seconds))
@@ -59,7 +60,7 @@ struct RestoreActivity {
     private func switchOver(
         from old: CurrentState, to new: CurrentState, _ aside: RestoreAside, _ layout: EnvironmentLayout
     ) throws {
-        let switcher = StateSwitch(environment: environment, layout: layout, house: house)
+        let switcher = StateSwitch(environment: environment, layout: layout, house: house, context: context)
         do {
             let evidence = try switcher.perform(from: old, to: new, keepPrevious: true)
             context.log("Switched, " + evidence.summaryOfRequests)

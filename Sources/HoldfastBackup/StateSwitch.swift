@@ -9,20 +9,38 @@ struct StateSwitch {
     let environment: Environment
     let layout: EnvironmentLayout
     let house: House
+    let context: ActivityContext
+
+    /// The first deployment: nobody waits yet, so there is nothing to hold.
+    func performFirst(_ new: CurrentState) throws {
+        try layout.writeCurrent(new)
+        do {
+            try follow(deployHooks: true)
+        } catch {
+            // Nothing ran before: what did not start is stopped, and nothing is current again.
+            try? house.supervisors.stop(environment.id)
+            unlink(layout.currentFile)
+            throw error
+        }
+        try house.supervisors.publishRoutes()
+    }
 
     /// - Parameter keepPrevious: whether the old state is kept for an undo.
     @discardableResult
     func perform(from old: CurrentState?, to new: CurrentState, keepPrevious: Bool) throws -> HoldEvidence {
-        let client = try house.supervisors.client(environment.id)
+        let hooks = old?.deployment.id != new.deployment.id && new.deployment.restoredFrom == nil
         let coordinator = HoldCoordinator(gate: house.gate, freezer: house.freezer, time: house.time)
         var evidence: HoldEvidence?
         evidence = try coordinator.holdRequests(environment.id, limits: house.switchLimits) {
+            house.reached(.switchHeld)
             if keepPrevious, let old { try layout.writePrevious(old) }
             try layout.writeCurrent(new)
+            house.reached(.switchWritten)
             do {
-                try client.apply()
+                try follow(deployHooks: hooks)
+                house.reached(.switchApplied)
             } catch {
-                try putBack(old, client, because: error)
+                try putBack(old, because: error)
             }
         }
         try house.supervisors.publishRoutes()
@@ -30,13 +48,13 @@ struct StateSwitch {
     }
 
     /// Always throws: the reason why the new state is not the current one.
-    private func putBack(_ old: CurrentState?, _ client: SupervisorClient, because error: any Error) throws {
+    private func putBack(_ old: CurrentState?, because error: any Error) throws {
         guard let old else { throw error }
         var back = old
         back.generation = old.generation + 2
         try layout.writeCurrent(back)
         do {
-            try client.apply()
+            try follow(deployHooks: false)
         } catch let second {
             throw HoldfastError(
                 .internalFault, "the new state did not start (\(error)), and neither did the old one: \(second)",
@@ -44,5 +62,11 @@ struct StateSwitch {
         }
         throw HoldfastError(
             .unavailable, "the new state did not start, so the old one was put back", cause: error)
+    }
+
+    /// Lets the supervisor make what `current.json` says true.
+    private func follow(deployHooks: Bool) throws {
+        let client = try house.supervisors.client(environment.id)
+        for line in try client.apply(ApplyOptions(deployHooks: deployHooks)) { context.log(line) }
     }
 }

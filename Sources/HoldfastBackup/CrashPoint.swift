@@ -1,0 +1,18 @@
+/// Points at which a crash is worth a test: before and after each step that cannot be half done.
+package enum CrashPoint: String, Sendable, CaseIterable {
+    case backupPreCopied = "backup.pre-copied"
+    /// In the hold: everything is frozen, no mark is taken.
+    case backupFrozen = "backup.frozen"
+    /// In the hold: all marks are taken.
+    case backupMarked = "backup.marked"
+    case backupReleased = "backup.released"
+    /// The snapshot object is on the sites, the catalogue does not know of it.
+    case backupStored = "backup.stored"
+    case restoreFilled = "restore.filled"
+    /// Behind the closed gate, nothing switched.
+    case switchHeld = "switch.held"
+    /// `current.json` is replaced, the processes have not followed.
+    case switchWritten = "switch.written"
+    /// The processes have followed, the gate is closed.
+    case switchApplied = "switch.applied"
+}

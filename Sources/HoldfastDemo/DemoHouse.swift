@@ -1,0 +1,156 @@
+import Foundation
+import HoldfastAPI
+import HoldfastClient
+import HoldfastModel
+
+/// The installation that the demo runs: its server, its checkout, its project.
+final class DemoHouse: @unchecked Sendable {
+    // Only the story's one thread of control touches the two variables, step after step.
+    private(set) var project = ""
+    private var server: Process?
+    let options: DemoOptions
+    private var checkout: String { "\(options.home)/checkout" }
+
+    init(options: DemoOptions) throws {
+        self.options = options
+        guard !FileManager.default.fileExists(atPath: "\(options.home)/catalogue.sqlite") else {
+            throw HoldfastError(
+                .conflict, "\(options.home) holds an installation already", hint: "Give the demo another --home")
+        }
+        try FileManager.default.createDirectory(
+            atPath: options.home, withIntermediateDirectories: true,
+            attributes: [.posixPermissions: geteuid() == 0 ? 0o711 : 0o700])
+    }
+
+    /// Starts `holdfast serve` and waits until it answers.
+    func start() throws {
+        let api = try FreePort.find()
+        let gateway = try FreePort.find()
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: options.binary)
+        process.arguments = [
+            "serve", "--home", options.home, "--listen", "127.0.0.1:\(api)", "--gateway-listen", "127.0.0.1:\(gateway)",
+            "--stop-everything",
+        ]
+        try FileManager.default.createDirectory(atPath: "\(options.home)/log", withIntermediateDirectories: true)
+        let log = "\(options.home)/log/serve.log"
+        FileManager.default.createFile(atPath: log, contents: nil)
+        process.standardOutput = FileHandle(forWritingAtPath: log)
+        process.standardError = process.standardOutput
+        process.standardInput = FileHandle.nullDevice
+        try process.run()
+        server = process
+        for _ in 0..<300 {
+            if FileManager.default.fileExists(atPath: "\(options.home)/cli-url"), (try? quiet(["project:list"])) != nil {
+                return
+            }
+            guard process.isRunning else { break }
+            Thread.sleep(forTimeInterval: 0.1)
+        }
+        throw HoldfastError(.unavailable, "the server did not start: \(tail(log))")
+    }
+
+    func createProject(title: String) throws {
+        let output = try quiet(["project:create", "--title", title, "--format", "json"])
+        let object = try JSONSerialization.jsonObject(with: Data(output.utf8)) as? [String: Any]
+        guard let id = object?["id"] as? String else {
+            throw HoldfastError(.internalFault, "project:create answered without an id")
+        }
+        project = id
+    }
+
+    /// Commits the ledger in that version and pushes it, as a user would.
+    func push(version: Int) throws {
+        if !FileManager.default.fileExists(atPath: checkout) {
+            try FileManager.default.copyItem(atPath: options.example, toPath: checkout)
+            try git(["init", "--quiet", "--initial-branch=main"])
+            try git(["remote", "add", "holdfast", "\(options.home)/projects/\(project)/repository.git"])
+        }
+        let file = "\(checkout)/ledger/__init__.py"
+        let text = try String(contentsOfFile: file, encoding: .utf8)
+            .replacingOccurrences(of: "VERSION = \"1\"", with: "VERSION = \"\(version)\"")
+        try text.write(toFile: file, atomically: true, encoding: .utf8)
+        try git(["add", "--all"])
+        try git(["commit", "--quiet", "--allow-empty", "--message", "Ledger, version \(version)"])
+        try git(["push", "--quiet", "holdfast", "main"])
+    }
+
+    /// URL of the environment, with a slash at its end.
+    func address() throws -> String {
+        let url = try quiet(["environment:info", "-p", project, "-e", "main", "-P", "edge_hostname"])
+            .trimmingCharacters(in: .whitespacesAndNewlines)
+        return url.hasPrefix("http") ? (url.hasSuffix("/") ? url : url + "/") : "http://\(url)/"
+    }
+
+    /// Deletes every second row and overwrites the file, behind the app's back.
+    func damage() throws {
+        let environments = "\(options.home)/environments"
+        guard let id = try FileManager.default.contentsOfDirectory(atPath: environments).first else {
+            throw HoldfastError(.notFound, "there is no environment to damage")
+        }
+        let directory = "\(environments)/\(id)"
+        let state = try JSONDecoder().decode(
+            CurrentState.self, from: Data(contentsOf: URL(fileURLWithPath: "\(directory)/current.json")))
+        guard let mount = state.mounts["ledger"]?["files"] else {
+            throw HoldfastError(.notFound, "the ledger has no mount 'files'")
+        }
+        try "overwritten\tby\taccident\n".replacingOccurrences(of: "overwritten", with: "0").write(
+            toFile: "\(directory)/\(mount)/events.log", atomically: false, encoding: .utf8)
+        try quiet(["service:sql", "-p", project, "-e", "main", "--service", "db", "DELETE FROM event WHERE number % 2 = 0"])
+    }
+
+    /// What the ledger says of itself.
+    func ledger() throws -> LedgerSets {
+        let text = try Self.capture("/usr/bin/curl", ["-sS", "--fail", "\(try address())sets"], environment: nil)
+        return try JSONDecoder().decode(LedgerSets.self, from: Data(text.utf8))
+    }
+
+    func newestBackup() async throws -> API.Backup {
+        let url = try String(contentsOfFile: "\(options.home)/cli-url", encoding: .utf8)
+        let token = try String(contentsOfFile: "\(options.home)/cli-token", encoding: .utf8)
+        let server = try ServerAddress(url.trimmingCharacters(in: .whitespacesAndNewlines))
+        guard let id = ProjectID(project) else { throw HoldfastError(.internalFault, "'\(project)' is no project id") }
+        return try await APIClient.withClient(
+            server: server, token: Secret(token.trimmingCharacters(in: .whitespacesAndNewlines)), time: SystemTime()
+        ) { client in
+            let project = try await client.project(id)
+            guard let environment = try await client.environment("main", of: project),
+                let backup = try await client.backups(of: environment).first
+            else { throw HoldfastError(.notFound, "there is no backup") }
+            return backup.value
+        }
+    }
+
+    /// `restic check --read-data` on every site, with the password that `repository:key` hands out.
+    func judgeWithRestic(say: (String) -> Void) throws {
+        let text = try quiet(["repository:key", "-p", project, "--format", "json", "-y"])
+        let key = try JSONDecoder().decode(ResticKey.self, from: Data(text.utf8))
+        for site in key.sites {
+            let output = try Self.capture(
+                "/usr/bin/restic", ["check", "--read-data", "--no-cache"],
+                environment: ["RESTIC_REPOSITORY": site.location, "RESTIC_PASSWORD": key.password])
+            guard output.contains("no errors were found") else {
+                throw HoldfastError(.damaged, "restic found errors on \(site.name): \(output.suffix(400))")
+            }
+            say("\(site.name): restic check --read-data: no errors were found")
+        }
+    }
+
+    /// Ends the server and everything it started; removes the state directory unless somebody has to look at the logs.
+    func end(keepingLogs: Bool = false) {
+        if let server, server.isRunning {
+            server.terminate()
+            server.waitUntilExit()
+        }
+        if !keepingLogs { try? FileManager.default.removeItem(atPath: options.home) }
+    }
+}
+
+private struct ResticKey: Decodable {
+    struct Site: Decodable {
+        let name: String
+        let location: String
+    }
+    let password: String
+    let sites: [Site]
+}

@@ -1,0 +1,131 @@
+import Foundation
+import HoldfastBackup
+import HoldfastModel
+
+/// The state directory: where everything lies that an installation has.
+struct StateDirectory: Sendable {
+    let path: String
+
+    /// - Parameter path: absolute.
+    init(_ path: String) { self.path = path }
+
+    var catalogue: String { "\(path)/catalogue.sqlite" }
+    var settings: String { "\(path)/settings.json" }
+    var masterKey: String { "\(path)/keys/master.key" }
+    var token: String { "\(path)/cli-token" }
+    var url: String { "\(path)/cli-url" }
+    var logs: String { "\(path)/log" }
+    var gatewayRoutes: String { "\(path)/gateway/routes.json" }
+    var lock: String { "\(path)/serve.lock" }
+    func gitDirectory(_ project: ProjectID) -> String { "\(path)/projects/\(project)/repository.git" }
+
+    /// Sockets need short paths (107 bytes), so a long state directory has them elsewhere.
+    var run: String {
+        let inside = "\(path)/run"
+        // The longest socket below it: e/<13>/<service>-<n>/.s.PGSQL.65535
+        guard inside.utf8.count > 48 else { return inside }
+        let hash = path.utf8.reduce(UInt64(0xcbf2_9ce4_8422_2325)) { ($0 ^ UInt64($1)) &* 0x0000_0100_0000_01b3 }
+        let base = geteuid() == 0 ? "/run" : "/tmp"
+        return "\(base)/holdfast-\(String(hash, radix: 36))"
+    }
+    var gatewaySocket: String { "\(run)/gateway.sock" }
+
+    /// Makes what is missing. Environment users must be able to pass through, and see nothing else.
+    func create() throws {
+        let passage = geteuid() == 0 ? 0o711 : 0o700
+        for (directory, mode) in [
+            (path, passage), ("\(path)/keys", 0o700), ("\(path)/projects", 0o700), ("\(path)/environments", passage),
+            ("\(path)/gateway", 0o700), ("\(path)/log", 0o700), (run, passage),
+        ] {
+            try makeDirectory(directory, mode: mode)
+        }
+    }
+
+    private func makeDirectory(_ directory: String, mode: Int) throws {
+        do {
+            try FileManager.default.createDirectory(
+                atPath: directory, withIntermediateDirectories: true, attributes: [.posixPermissions: mode])
+        } catch {
+            throw HoldfastError(
+                .system, "cannot make the directory \(directory)", hint: "Choose another one with --home", cause: error)
+        }
+        var status = stat()
+        guard lstat(directory, &status) == 0, status.st_mode & S_IFMT == S_IFDIR, status.st_uid == geteuid() else {
+            throw HoldfastError(
+                .conflict, "\(directory) is not a directory of ours", hint: "Choose another one with --home")
+        }
+        if Int(status.st_mode & 0o7777) != mode { chmod(directory, mode_t(mode)) }
+    }
+
+    /// Writes a file that only its owner may read, in one step.
+    func writePrivate(_ text: String, to file: String) throws {
+        let temporary = "\(file).new"
+        let descriptor = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0o600)
+        guard descriptor >= 0 else { throw HoldfastError(.system, "cannot write \(file) (errno \(errno))") }
+        defer { close(descriptor) }
+        let bytes = Array(text.utf8)
+        guard write(descriptor, bytes, bytes.count) == bytes.count, fsync(descriptor) == 0,
+            rename(temporary, file) == 0
+        else { throw HoldfastError(.system, "cannot write \(file) (errno \(errno))") }
+    }
+}
+
+/// `settings.json`: what an operator may change; `serve` reads it when it starts and writes the defaults if there is none.
+struct Settings: Codable, Sendable {
+    var region = "local"
+    var sites: [SiteConfiguration]
+    /// How many sites must have stored a backup before it counts.
+    var quorum = 1
+    /// An existing user for all environments; without one each environment has a user of its own (when root).
+    var environmentUser: String?
+    /// Longest delay of a cron's start. At Upsun up to 20 minutes.
+    var cronJitterSeconds = 0
+    /// Hosts of environments end in it.
+    var domain = "localhost"
+    var holdLeaseMilliseconds = 5000
+    var drainTimeoutMilliseconds = 10_000
+    var holdCapMilliseconds = 15_000
+
+    init(home: StateDirectory) {
+        sites = ["site-a", "site-b"].map {
+            SiteConfiguration(name: $0, region: "local", location: $0, path: "\(home.path)/sites/\($0)")
+        }
+    }
+
+    static func load(_ home: StateDirectory) throws -> Settings {
+        guard let data = FileManager.default.contents(atPath: home.settings) else {
+            let settings = Settings(home: home)
+            let encoder = JSONEncoder()
+            encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+            try home.writePrivate(String(decoding: try encoder.encode(settings), as: UTF8.self), to: home.settings)
+            return settings
+        }
+        do {
+            let settings = try JSONDecoder().decode(Settings.self, from: data)
+            try settings.validate(home)
+            return settings
+        } catch let error as DecodingError {
+            throw HoldfastError(
+                .invalidInput, "\(home.settings) cannot be read", hint: "Correct it, or move it away for the defaults",
+                cause: error)
+        }
+    }
+
+    private func validate(_ home: StateDirectory) throws {
+        let names = Set(sites.map(\.name))
+        guard !sites.isEmpty, names.count == sites.count, sites.allSatisfy({ $0.path.hasPrefix("/") }) else {
+            throw HoldfastError(
+                .invalidInput, "sites in \(home.settings) need different names and absolute paths")
+        }
+        guard (1...sites.count).contains(quorum) else {
+            throw HoldfastError(
+                .invalidInput, "quorum in \(home.settings) is \(quorum)", hint: "Use 1 to \(sites.count)")
+        }
+        guard holdLeaseMilliseconds >= 200, holdCapMilliseconds <= 30_000, holdCapMilliseconds >= holdLeaseMilliseconds
+        else {
+            throw HoldfastError(
+                .invalidInput, "the hold's lease or cap in \(home.settings) is out of range",
+                hint: "Use a lease of at least 200 ms and a cap between it and 30000 ms")
+        }
+    }
+}

@@ -1,0 +1,65 @@
+import ArgumentParser
+import Foundation
+import HoldfastEnvironments
+import HoldfastGateway
+import HoldfastModel
+
+/// `holdfast gateway`: started by `serve`, or by an init system.
+struct GatewayVerb: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "gateway",
+        abstract: "Runs the reverse proxy in front of the environments, which holds requests on a lease.")
+
+    @OptionGroup var options: HomeOptions
+
+    @Option(help: ArgumentHelp("Where it listens.", valueName: "host:port"))
+    var listen = "127.0.0.1:7080"
+
+    func run() async throws {
+        let home = options.stateDirectory
+        try home.create()
+        let address = try HostAndPort(listen)
+        try await GatewayEntry.run(
+            host: address.host, port: address.port, controlSocket: home.gatewaySocket, stateFile: home.gatewayRoutes)
+    }
+}
+
+/// `holdfast supervise`: one per active environment, started by `serve`.
+struct SuperviseVerb: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "supervise",
+        abstract: "Owns the processes of one environment: services, apps, workers, crons.", shouldDisplay: false)
+
+    @OptionGroup var options: HomeOptions
+
+    @Option(help: ArgumentHelp("Directory for sockets.", valueName: "directory"))
+    var run: String?
+
+    @Option(help: ArgumentHelp("The environment's immutable id.", valueName: "id"))
+    var environment: String
+
+    func run() throws {
+        guard let id = EnvironmentID(environment) else {
+            throw HoldfastError(.invalidInput, "'\(environment)' is not the id of an environment")
+        }
+        let home = options.stateDirectory
+        try SupervisorEntry.run(home: home.path, run: run ?? home.run, environment: id)
+    }
+}
+
+/// `host:port`, with an IPv6 host in brackets.
+struct HostAndPort {
+    let host: String
+    let port: Int
+
+    init(_ text: String) throws {
+        guard let colon = text.lastIndex(of: ":"), let port = Int(text[text.index(after: colon)...]),
+            (0...65535).contains(port), colon != text.startIndex
+        else {
+            throw HoldfastError(
+                .invalidInput, "'\(text)' is not HOST:PORT", hint: "Use an address such as 127.0.0.1:7070")
+        }
+        host = text[..<colon].trimmingCharacters(in: CharacterSet(charactersIn: "[]"))
+        self.port = port
+    }
+}
