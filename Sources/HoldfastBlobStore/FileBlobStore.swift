@@ -208,6 +208,8 @@ extension FileBlobStore {
 
     private func temporaryFile(for name: BlobName) throws -> TemporaryFile {
         let folder = folder(of: name)
+        // The config lies in the root itself, which is there even if it is only a bare mount point.
+        guard name.kind != .config || isPresent else { throw missing }
         do {
             if let file = try TemporaryFile(in: folder, for: name.name) { return file }
             guard isPresent else { throw missing }

@@ -1,4 +1,5 @@
 import HoldfastModel
+import Synchronization
 
 /// Several sites as one store: writes go to all of them, reads come from the first that can answer.
 ///
@@ -25,6 +26,8 @@ public final class ReplicatedBlobStore: BlobStore {
     private let workers: [SiteWorker]
     private let replication: Monitor<Replication>
     private let pool: BufferPool
+    /// Two configs put at once must not each win on some sites.
+    private let creating = Mutex<Void>(())
 
     /// - Parameters:
     ///   - sites: In order of preference for reading, nearest first; names must differ.
@@ -59,6 +62,11 @@ public final class ReplicatedBlobStore: BlobStore {
 
     public func put(_ name: BlobName, _ bytes: UnsafeRawBufferPointer) throws {
         try name.validate()
+        guard name.kind != .config else { return try creating.withLock { _ in try replicate(name, bytes) } }
+        try replicate(name, bytes)
+    }
+
+    private func replicate(_ name: BlobName, _ bytes: UnsafeRawBufferPointer) throws {
         guard let participants = replication.update({ $0.admitPut(of: name.kind) }) else {
             throw belowQuorum(name, stored: 0)
         }
@@ -83,7 +91,7 @@ public final class ReplicatedBlobStore: BlobStore {
     }
 
     public func get(_ name: BlobName) throws -> [UInt8] {
-        if name.kind == .config { return try config() }
+        if name == .config { return try config() }
         return try read(name) { try $0.get(name) }
     }
 
@@ -246,6 +254,8 @@ extension ReplicatedBlobStore {
                 guard let bytes else { return }
                 switch result {
                 case .success: standing.stored(bytes: bytes)
+                // Another repository's config: the put throws, and the site is as good as it was.
+                case .failure(let error) where error.code == .conflict: standing.fallBehind(error)
                 case .failure(let error): standing.missedPut(error)
                 }
             }
@@ -270,9 +280,7 @@ extension ReplicatedBlobStore {
             switch Self.result({ try call(sites[site].store) }) {
             case .failure(let error): failures.append((site, error))
             case .success(let answer):
-                for failure in failures where name.kind != .lock {
-                    replication.update { $0.change(failure.site) { $0.fallBehind(failure.error) } }
-                }
+                note(failures, of: name, answeredBy: site)
                 return answer
             }
         }
@@ -281,6 +289,21 @@ extension ReplicatedBlobStore {
             failures.first { $0.error.code != .notFound && $0.error.code != .damaged }
             ?? failures.first { $0.error.code == .damaged }
         throw worst?.error ?? name.notFound
+    }
+
+    /// Notes which sites could not answer a read that another one could.
+    private func note(_ failures: [(site: Int, error: HoldfastError)], of name: BlobName, answeredBy site: Int) {
+        if failures.isEmpty { return }
+        replication.update { replication in
+            replication.change(site) { $0.triedToRead(true) }
+            for failure in failures {
+                let isLacking = failure.error.code == .notFound || failure.error.code == .damaged
+                replication.change(failure.site) { standing in
+                    if !isLacking { standing.triedToRead(false) }
+                    if isLacking && name.kind != .lock { standing.fallBehind(failure.error) }
+                }
+            }
+        }
     }
 
     private func config() throws -> [UInt8] {

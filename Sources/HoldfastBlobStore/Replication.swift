@@ -19,6 +19,8 @@ struct SiteStanding: Sendable {
     private(set) var outstanding = 0
     /// A call returned without its answer. It is not waited for until it has answered all that is outstanding.
     private(set) var isLate = false
+    /// The last read from it failed; that does not mean that it lacks anything, and others are asked first.
+    private(set) var failedToRead = false
     private(set) var storedObjects = 0
     private(set) var storedBytes: Int64 = 0
 
@@ -36,6 +38,8 @@ struct SiteStanding: Sendable {
         case .whole: nil
         }
     }
+
+    mutating func triedToRead(_ succeeded: Bool) { failedToRead = !succeeded }
 
     mutating func ask() { outstanding += 1 }
 
@@ -109,7 +113,8 @@ struct Replication: Sendable {
     /// Sites in the order in which to read from them: good ones first, those that may hang last.
     var readingOrder: [Int] {
         func rank(_ standing: SiteStanding) -> Int {
-            if standing.isLate { return 3 }
+            if standing.isLate { return 4 }
+            if standing.failedToRead { return 3 }
             return switch standing.condition {
             case .whole: 0
             case .behind: 1
