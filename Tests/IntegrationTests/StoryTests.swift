@@ -1,0 +1,94 @@
+import Foundation
+import Testing
+
+/// Whole stories on real processes. One after the other: each has a machine's worth of them.
+@Suite(.serialized)
+struct Stories {
+    @Test func `the demo ends well`() throws {
+        let outcome = try Installation.run(
+            Installation.binary, ["demo", "--once", "--example", Installation.exampleDirectory])
+        #expect(outcome.status == 0, "\(outcome.output.suffix(3000)) \(outcome.errors.suffix(2000))")
+        #expect(outcome.output.contains("0 dropped"))
+        #expect(outcome.output.contains("0 executed twice"))
+        #expect(outcome.output.contains("Equal: database and file hold exactly the same events."))
+        #expect(outcome.output.components(separatedBy: "no errors were found").count == 3)
+    }
+
+    @Test func `restic restores byte for byte what our restore brings`() throws {
+        let installation = try Installation()
+        defer { installation.end() }
+        try installation.start()
+        try installation.deployLedger()
+        for number in 1...20 { #expect(try installation.post("before-\(number)") == 201) }
+        try installation.must("backup:create", "-p", installation.project, "-e", "main", "-y")
+        let key = try JSONSerialization.jsonObject(
+            with: Data(installation.must("repository:key", "-p", installation.project, "--format", "json", "-y").utf8))
+        let password = try #require((key as? [String: Any])?["password"] as? String)
+        let target = "\(installation.home)/restored-by-restic"
+        let site = "\(installation.home)/sites/site-b/projects/\(installation.project)"
+        let restic = try Installation.run(
+            "/usr/bin/restic", ["restore", "latest", "--no-cache", "--target", target],
+            environment: ["RESTIC_REPOSITORY": site, "RESTIC_PASSWORD": password])
+        #expect(restic.status == 0, "\(restic.errors)")
+        let before = try installation.current()
+        try installation.must("backup:restore", "-p", installation.project, "-e", "main", "-y")
+        let after = try installation.current()
+        #expect(after.generation > before.generation)
+        let directory = try installation.environmentDirectory
+        let mount = try #require(after.mounts["ledger"]?["files"])
+        let app = try #require(after.apps["ledger"])
+        let pairs = [
+            ("\(target)/mounts/ledger/files/events.log", "\(directory)/\(mount)/events.log"),
+            ("\(target)/code/app/ledger/ledger/web.py", "\(directory)/\(app)/ledger/web.py"),
+            ("\(target)/code/app/ledger/build.txt", "\(directory)/\(app)/build.txt"),
+        ]
+        for (theirs, ours) in pairs {
+            #expect(FileManager.default.contents(atPath: theirs) != nil, "\(theirs)")
+            #expect(
+                FileManager.default.contents(atPath: theirs) == FileManager.default.contents(atPath: ours), "\(ours)")
+        }
+        // The built app as a whole: names, sizes and contents.
+        let diff = try Installation.run(
+            "/usr/bin/diff",
+            ["-r", "--no-dereference", "--exclude=files", "--exclude=cache", "--exclude=__pycache__",
+                "\(target)/code/app/ledger", "\(directory)/\(app)"])
+        #expect(diff.status == 0, "\(diff.output)")
+        let version = FileManager.default.contents(atPath: "\(target)/services/db/data/PG_VERSION")
+        #expect(version == Data("15\n".utf8))
+    }
+
+    @Test func `a restore that was a mistake is undone`() throws {
+        let installation = try Installation()
+        defer { installation.end() }
+        try installation.start()
+        try installation.deployLedger()
+        #expect(try installation.post("old") == 201)
+        try installation.must("backup:create", "-p", installation.project, "-e", "main", "-y")
+        #expect(try installation.post("new") == 201)
+        try installation.must("backup:restore", "-p", installation.project, "-e", "main", "-y")
+        #expect(try !installation.sets().database.contains("new"))
+        try installation.must("backup:restore", "--undo", "-p", installation.project, "-e", "main", "-y")
+        let sets = try installation.sets()
+        #expect(sets.database.contains("new"))
+        #expect(sets.file.contains("new"))
+    }
+
+    @Test func `a live backup records its skew and restores without the code`() throws {
+        let installation = try Installation()
+        defer { installation.end() }
+        try installation.start()
+        try installation.deployLedger()
+        #expect(try installation.post("kept") == 201)
+        try installation.must("backup:create", "--live", "-p", installation.project, "-e", "main", "-y")
+        let app = try installation.current().apps
+        #expect(try installation.post("later") == 201)
+        try installation.must("backup:restore", "--no-code", "-p", installation.project, "-e", "main", "-y")
+        #expect(try installation.current().apps == app)
+        let sets = try installation.sets()
+        #expect(sets.database.contains("kept") && !sets.database.contains("later"))
+        #expect(sets.file.contains("kept") && !sets.file.contains("later"))
+        let skew = try installation.must(
+            "backup:get", "-p", installation.project, "-e", "main", "-P", "skew", "--format", "json")
+        #expect(skew.contains("order"), "\(skew)")
+    }
+}
