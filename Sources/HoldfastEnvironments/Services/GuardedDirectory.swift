@@ -3,16 +3,16 @@ import HoldfastModel
 
 /// Files of a directory to which others may write, reached without ever following a symbolic link.
 ///
-/// The control plane may be root, and a service's data belongs to the environment's user: a path below it that is looked
-/// up by name could be turned into any other file of the machine between two calls. The directory's own path has to
-/// lead through directories that only the control plane writes to.
-final class GuardedDirectory {
+/// The control plane may be root, and a service's data belongs to the environment's user: a path below it that is
+/// looked up by name could be turned into any other file of the machine between two calls. The directory's own path
+/// has to lead through directories that only the control plane writes to.
+package final class GuardedDirectory {
     private let descriptor: Int32
     /// For errors only.
     let path: String
 
     /// - Throws: `notFound` if there is none, `damaged` if it is a link or no directory.
-    convenience init(_ path: String) throws {
+    package convenience init(_ path: String) throws {
         try self.init(open(path, Self.directoryFlags), path: path)
     }
 
@@ -26,12 +26,12 @@ final class GuardedDirectory {
 
     private static var directoryFlags: Int32 { O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC }
 
-    func directory(_ name: String) throws -> GuardedDirectory {
+    package func directory(_ name: String) throws -> GuardedDirectory {
         try GuardedDirectory(openat(descriptor, try single(name), Self.directoryFlags), path: path + "/" + name)
     }
 
     /// Names in it, sorted.
-    func names() throws -> [String] {
+    package func names() throws -> [String] {
         let copy = openat(descriptor, ".", Self.directoryFlags)
         guard copy >= 0, let stream = fdopendir(copy) else { throw Self.failure("read", path, errno) }
         defer { closedir(stream) }
@@ -47,7 +47,7 @@ final class GuardedDirectory {
     }
 
     /// What an entry is, without following it; nil if there is none.
-    func status(_ name: String) throws -> stat? {
+    package func status(_ name: String) throws -> stat? {
         var status = stat()
         if fstatat(descriptor, try single(name), &status, AT_SYMLINK_NOFOLLOW) == 0 { return status }
         if errno == ENOENT { return nil }
@@ -57,7 +57,7 @@ final class GuardedDirectory {
     /// Bytes of a regular file.
     ///
     /// - Throws: `notFound`, `damaged` if it is longer than the limit or no regular file.
-    func read(_ name: String, limit: Int) throws -> [UInt8] {
+    package func read(_ name: String, limit: Int) throws -> [UInt8] {
         let file = try openFile(name)
         defer { close(file.descriptor) }
         guard file.size <= limit else {
@@ -75,7 +75,7 @@ final class GuardedDirectory {
     }
 
     /// A regular file that was opened for reading; the caller closes it.
-    func openFile(_ name: String) throws -> (descriptor: Int32, size: Int) {
+    package func openFile(_ name: String) throws -> (descriptor: Int32, size: Int) {
         let file = openat(descriptor, try single(name), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)
         guard file >= 0 else { throw Self.failure("open", path + "/" + name, errno) }
         var status = stat()
@@ -89,7 +89,7 @@ final class GuardedDirectory {
     /// Writes a file anew and durably: whoever looks sees the old one or all of the new one.
     ///
     /// - Parameter owner: nil leaves it to the control plane's user.
-    func write(_ name: String, _ bytes: [UInt8], mode: mode_t, owner: ProcessUser? = nil) throws {
+    package func write(_ name: String, _ bytes: [UInt8], mode: mode_t, owner: ProcessUser? = nil) throws {
         let temporary = "." + name + ".new"
         unlinkat(descriptor, try single(temporary), 0)
         let file = openat(descriptor, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode)
@@ -98,7 +98,8 @@ final class GuardedDirectory {
         var offset = 0
         while offset < bytes.count {
             let count = bytes.withUnsafeBytes { buffer in
-                Foundation.write(file, UnsafeRawBufferPointer(rebasing: buffer[offset...]).baseAddress, bytes.count - offset)
+                let rest = UnsafeRawBufferPointer(rebasing: buffer[offset...])
+                return Foundation.write(file, rest.baseAddress, rest.count)
             }
             guard count > 0 else { throw Self.failure("write", path + "/" + name, errno) }
             offset += count
@@ -112,24 +113,24 @@ final class GuardedDirectory {
     }
 
     /// Removes a file; none is fine.
-    func remove(_ name: String) throws {
+    package func remove(_ name: String) throws {
         guard unlinkat(descriptor, try single(name), 0) == 0 || errno == ENOENT else {
             throw Self.failure("remove", path + "/" + name, errno)
         }
     }
 
-    func move(_ name: String, to other: GuardedDirectory) throws {
+    package func move(_ name: String, to other: GuardedDirectory) throws {
         guard renameat(descriptor, try single(name), other.descriptor, name) == 0 else {
             throw Self.failure("move", path + "/" + name, errno)
         }
     }
 
-    func sync() throws {
+    package func sync() throws {
         guard fsync(descriptor) == 0 else { throw Self.failure("write", path, errno) }
     }
 
     /// Gives it and all in it to a user. Links are given away, what they point to is not.
-    func giveAll(to user: ProcessUser) throws {
+    package func giveAll(to user: ProcessUser) throws {
         guard geteuid() == 0 else { return }
         try give(to: user)
         for name in try names() {
@@ -145,19 +146,19 @@ final class GuardedDirectory {
     }
 
     /// Gives it to a user, without what is in it.
-    func give(to user: ProcessUser) throws {
+    package func give(to user: ProcessUser) throws {
         guard geteuid() != 0 || fchown(descriptor, user.uid, user.gid) == 0 else {
             throw Self.failure("give away", path, errno)
         }
     }
 
     /// Makes the control plane its owner, without what is in it.
-    func take() throws {
+    package func take() throws {
         guard geteuid() != 0 || fchown(descriptor, 0, 0) == 0 else { throw Self.failure("take", path, errno) }
     }
 
     /// Removes an entry, and if it is a directory all that is in it; none is fine.
-    func removeAll(_ name: String) throws {
+    package func removeAll(_ name: String) throws {
         guard let status = try status(name) else { return }
         guard status.st_mode & S_IFMT == S_IFDIR else { return try remove(name) }
         let inner = try directory(name)
@@ -167,7 +168,7 @@ final class GuardedDirectory {
         }
     }
 
-    func makeDirectory(_ name: String, mode: mode_t) throws -> GuardedDirectory {
+    package func makeDirectory(_ name: String, mode: mode_t) throws -> GuardedDirectory {
         guard mkdirat(descriptor, try single(name), mode) == 0 || errno == EEXIST else {
             throw Self.failure("create", path + "/" + name, errno)
         }
@@ -176,18 +177,18 @@ final class GuardedDirectory {
         return made
     }
 
-    func rename(_ name: String, to other: String) throws {
+    package func rename(_ name: String, to other: String) throws {
         guard renameat(descriptor, try single(name), descriptor, try single(other)) == 0, fsync(descriptor) == 0 else {
             throw Self.failure("rename", path + "/" + name, errno)
         }
     }
 
-    func setMode(_ mode: mode_t) throws {
+    package func setMode(_ mode: mode_t) throws {
         guard fchmod(descriptor, mode) == 0 else { throw Self.failure("change", path, errno) }
     }
 
     /// Makes a directory of the control plane if there is none.
-    static func make(_ path: String, mode: mode_t) throws -> GuardedDirectory {
+    package static func make(_ path: String, mode: mode_t) throws -> GuardedDirectory {
         guard mkdir(path, mode) == 0 || errno == EEXIST else { throw failure("create", path, errno) }
         let directory = try GuardedDirectory(path)
         try directory.setMode(mode)

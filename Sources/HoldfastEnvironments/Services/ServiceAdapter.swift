@@ -67,9 +67,10 @@ package protocol ServiceAdapter: Sendable {
 
 /// A backup of one service while it is being taken.
 ///
-/// The order of calls is: copy `dataDirectory` (without what `shouldSkip` names), `mark()`, `collect(into:)`, `close()`.
-/// `close()` may come at any time, from any thread, and more than once; without the calls before it, it cancels the
-/// backup and leaves nothing behind in the service.
+/// The order of calls is: copy `dataDirectory` (without what `shouldSkip` names), `mark()`, `collect(into:)`,
+/// `close()`. `close()` may come at any time, from any thread, and more than once; without the calls before it, it
+/// cancels the backup and leaves nothing behind in the service. A session is marked once: a hold that broke after a
+/// mark, or a mark that failed, needs a new session and a new copy.
 package protocol ServiceBackupSession: AnyObject, Sendable {
     /// Absolute path of the directory to copy. Its files may change and vanish while they are copied.
     var dataDirectory: String { get }

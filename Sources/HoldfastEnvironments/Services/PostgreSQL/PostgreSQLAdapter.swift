@@ -3,9 +3,9 @@ import HoldfastModel
 
 /// PostgreSQL as a service that we run.
 ///
-/// A service's directory holds `data` (the environment's user's), `conf` (the control plane's: settings, who may connect,
-/// and `endpoint.json` with the password) and, until a restore is verified, `wal`. The superuser `holdfast` has no
-/// password: only the control plane's system user reaches it, through the Unix socket.
+/// A service's directory holds `data` (the environment's user's), `conf` (the control plane's: settings, who may
+/// connect, and `endpoint.json` with the password) and, until a restore is verified, `wal`. The superuser `holdfast`
+/// has no password: only the control plane's system user reaches it, through the Unix socket.
 package struct PostgreSQLAdapter: ServiceAdapter {
     /// Bounds and the clock that they are measured with.
     package struct Options: Sendable {
@@ -25,7 +25,7 @@ package struct PostgreSQLAdapter: ServiceAdapter {
     }
 
     package static let typeNames = ["postgresql"]
-    static let superuser = "holdfast"
+    package static let superuser = "holdfast"
     let options: Options
 
     package init() { self.init(options: Options()) }
@@ -107,7 +107,7 @@ extension PostgreSQLAdapter {
     /// Connects as superuser, and makes sure that it is this instance that answers.
     ///
     /// - Throws: `conflict` if another data directory is served at the instance's socket.
-    func session(
+    package func session(
         _ instance: ServiceInstance, database: String = "postgres", settings: [String: String] = [:]
     ) throws -> PostgreSQLSession {
         let session = try PostgreSQLSession(
@@ -133,7 +133,7 @@ extension PostgreSQLAdapter {
         // Without a search path of ours, a function that the database's owner made could run as superuser.
         let settings = settings.merging(
             [
-                "statement_timeout": String(options.statementTimeout.milliseconds), "lock_timeout": "10000",
+                "statement_timeout": String(options.statementTimeout.wholeMilliseconds), "lock_timeout": "10000",
                 "search_path": "pg_catalog",
             ]
         ) { own, _ in own }

@@ -5,8 +5,8 @@ import Synchronization
 /// A physical backup while it is being taken, in the order that makes it restorable to the mark:
 ///
 /// 1. `begin`: a temporary slot keeps the log, `pg_backup_start`; from here the files may be copied.
-/// 2. `mark`, in the hold: `pg_backup_stop`, then `pg_create_restore_point`. The other way round the restore point would
-///    lie before the point from which the copy is consistent, and recovery to it fails.
+/// 2. `mark`, in the hold: `pg_backup_stop`, then `pg_create_restore_point`. The other way round the restore point
+///    would lie before the point from which the copy is consistent, and recovery to it fails.
 /// 3. `collect`, after the release: the log from the start to the mark, and the label.
 ///
 /// Slot, lock and backup belong to one session of the server: however it ends, nothing of them stays.
@@ -131,18 +131,18 @@ final class PostgreSQLBackup: ServiceBackupSession {
 }
 
 extension PostgreSQLBackup {
-    /// One backup of a service at a time. Waits a moment, because the session of one that just ended may still be there.
+    /// One backup of a service at a time. Waits a moment: the session of one that just ended may still be there.
     private static func lock(
         _ session: PostgreSQLSession, instance: ServiceInstance, options: PostgreSQLAdapter.Options
     ) throws {
-        let deadline = Deadline(.seconds(2), time: options.time)
+        let deadline = Deadline(after: .seconds(2), time: options.time)
         repeat {
             // The number is "holdfast" in ASCII.
             let locked = try session.value(
                 "SELECT pg_try_advisory_lock(7525404403417473908)", timeout: options.statementTimeout)
             if locked == "t" { return }
             Thread.sleep(forTimeInterval: 0.05)
-        } while !deadline.isOver
+        } while !deadline.hasPassed
         throw HoldfastError(
             .locked, "another backup of service '\(instance.name)' is running", hint: "Wait until it has ended")
     }
@@ -160,7 +160,7 @@ extension PostgreSQLBackup {
 
     private func setStatementTimeout(_ timeout: Duration) throws {
         try session.query(
-            "SELECT set_config('statement_timeout', $1, false)", [String(timeout.milliseconds)],
+            "SELECT set_config('statement_timeout', $1, false)", [String(timeout.wholeMilliseconds)],
             timeout: options.statementTimeout)
     }
 
@@ -176,10 +176,8 @@ extension PostgreSQLBackup {
         }
         let label = try BackupLabel(text)
         let segments = LogSegments(timeline: label.timeline, size: segmentSize)
-        let names = segments.names(from: label.start, to: position)
         let mark = PostgreSQLMark(
-            restorePoint: restorePoint, position: position.description, start: label.start.description,
-            firstSegment: label.segment, lastSegment: names.last ?? label.segment, timeline: label.timeline,
+            restorePoint: restorePoint, range: (label.start, position), segments: segments,
             systemIdentifier: systemIdentifier)
         return Marked(
             mark: mark, segments: segments, start: label.start, position: position, label: text,

@@ -36,8 +36,8 @@ enum PostgreSQLCluster {
 
     /// Removes the lock file of a server that is gone.
     ///
-    /// PostgreSQL itself refuses to start if any process of the same user has the number in it, which after a restart of
-    /// the machine may be an app's worker. Every process of a server works in its data directory.
+    /// PostgreSQL itself refuses to start if any process of the same user has the number in it, which after a restart
+    /// of the machine may be an app's worker. Every process of a server works in its data directory.
     static func removeStaleLock(of data: GuardedDirectory, path: String) throws {
         guard try data.status("postmaster.pid") != nil, !isServed(path) else { return }
         try data.remove("postmaster.pid")

@@ -3,23 +3,23 @@
 /// Source: PostgreSQL manual, "Making a Base Backup Using the Low Level API", and the lists in
 /// src/backend/backup/basebackup.c. `global/pg_control` is left out because it may be torn when read under a running
 /// server; the session reads it in the hold and checks it.
-enum PostgreSQLCopyRules {
+package enum PostgreSQLCopyRules {
     /// Directories that have to exist in the backup, and be empty.
-    static let emptyDirectories: Set<String> = [
+    package static let emptyDirectories: Set<String> = [
         "pg_wal", "pg_replslot", "pg_dynshmem", "pg_notify", "pg_serial", "pg_snapshots", "pg_stat_tmp", "pg_subtrans",
     ]
 
     /// Files of the data directory itself that belong to the running server, or to another backup.
-    static let topLevelFiles: Set<String> = [
+    package static let topLevelFiles: Set<String> = [
         "postmaster.pid", "postmaster.opts", "postgresql.auto.conf.tmp", "current_logfiles", "current_logfiles.tmp",
         "backup_label", "backup_label.old", "tablespace_map", "tablespace_map.old", "backup_manifest",
         "recovery.signal", "standby.signal",
     ]
 
-    static let control = "global/pg_control"
+    package static let control = "global/pg_control"
 
     /// - Parameter path: relative to the data directory.
-    static func leavesOut(_ path: String) -> Bool {
+    package static func leavesOut(_ path: String) -> Bool {
         let parts = path.split(separator: "/")
         guard let first = parts.first, let last = parts.last else { return false }
         if path == control || parts.count == 1 && topLevelFiles.contains(path) { return true }

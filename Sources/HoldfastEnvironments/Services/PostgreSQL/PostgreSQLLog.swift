@@ -2,13 +2,13 @@ import Foundation
 import HoldfastModel
 
 /// A position in the write-ahead log (LSN), written as `0/16B3748`.
-struct LogPosition: Sendable, Hashable, Comparable, CustomStringConvertible {
-    let value: UInt64
+package struct LogPosition: Sendable, Hashable, Comparable, CustomStringConvertible {
+    package let value: UInt64
 
-    init(_ value: UInt64) { self.value = value }
+    package init(_ value: UInt64) { self.value = value }
 
     /// - Throws: `damaged` if the text is not a position.
-    init(_ text: some StringProtocol) throws {
+    package init(_ text: some StringProtocol) throws {
         let parts = text.split(separator: "/", omittingEmptySubsequences: false)
         guard parts.count == 2, let high = UInt32(parts[0], radix: 16), let low = UInt32(parts[1], radix: 16) else {
             throw HoldfastError(.damaged, "'\(text.prefix(40))' is not a position in a write-ahead log")
@@ -16,34 +16,41 @@ struct LogPosition: Sendable, Hashable, Comparable, CustomStringConvertible {
         value = UInt64(high) << 32 | UInt64(low)
     }
 
-    var description: String {
+    package var description: String {
         String(value >> 32, radix: 16, uppercase: true) + "/"
             + String(value & 0xFFFF_FFFF, radix: 16, uppercase: true)
     }
 
-    static func < (left: Self, right: Self) -> Bool { left.value < right.value }
+    package static func < (left: Self, right: Self) -> Bool { left.value < right.value }
 }
 
 /// The write-ahead log of one timeline as a row of files of one size.
 ///
 /// Source: PostgreSQL manual, "Write-Ahead Logging: WAL Internals"; `XLogFileName` in access/xlog_internal.h.
-struct LogSegments: Sendable, Hashable {
-    let timeline: UInt32
+package struct LogSegments: Sendable, Hashable {
+    package let timeline: UInt32
     /// Bytes of each file; a power of two, usually 16 MiB.
-    let size: UInt64
+    package let size: UInt64
+
+    package init(timeline: UInt32, size: UInt64) {
+        self.timeline = timeline
+        self.size = size
+    }
 
     /// Number of the file that holds the byte at a position.
-    func number(at position: LogPosition) -> UInt64 { position.value / size }
+    package func number(at position: LogPosition) -> UInt64 { position.value / size }
 
     /// Number of the file that holds the last byte before a position.
-    func number(before position: LogPosition) -> UInt64 { position.value == 0 ? 0 : (position.value - 1) / size }
+    package func number(before position: LogPosition) -> UInt64 {
+        position.value == 0 ? 0 : (position.value - 1) / size
+    }
 
     /// Bytes of that last file up to the position: 1 to `size`.
-    func length(before position: LogPosition) -> UInt64 {
+    package func length(before position: LogPosition) -> UInt64 {
         position.value - number(before: position) * size
     }
 
-    func name(_ number: UInt64) -> String {
+    package func name(_ number: UInt64) -> String {
         let perGroup = 0x1_0000_0000 / size
         return [UInt64(timeline), number / perGroup, number % perGroup].map { part in
             let text = String(part, radix: 16, uppercase: true)
@@ -52,27 +59,27 @@ struct LogSegments: Sendable, Hashable {
     }
 
     /// The files that recovery reads from the start of a backup to its mark, in order.
-    func names(from start: LogPosition, to mark: LogPosition) -> [String] {
+    package func names(from start: LogPosition, to mark: LogPosition) -> [String] {
         let first = number(at: start)
         return (first...max(first, number(before: mark))).map(name)
     }
 
     /// Whether a file's name is that of a segment of any timeline: 24 upper-case hexadecimal digits.
-    static func isSegmentName(_ name: some StringProtocol) -> Bool {
+    package static func isSegmentName(_ name: some StringProtocol) -> Bool {
         name.utf8.count == 24
             && name.utf8.allSatisfy { (48...57).contains($0) || (65...70).contains($0) }
     }
 }
 
 /// What Holdfast reads out of a `backup_label`, which itself is stored byte for byte.
-struct BackupLabel: Sendable, Hashable {
-    let start: LogPosition
+package struct BackupLabel: Sendable, Hashable {
+    package let start: LogPosition
     /// Name of the first log file that recovery needs.
-    let segment: String
-    let timeline: UInt32
+    package let segment: String
+    package let timeline: UInt32
 
     /// - Throws: `damaged` if the first line is not that of a label.
-    init(_ text: String) throws {
+    package init(_ text: String) throws {
         let first = text.prefix { !$0.isNewline }
         let prefix = "START WAL LOCATION: "
         let parts = first.dropFirst(prefix.count).split(separator: " ")
@@ -89,18 +96,32 @@ struct BackupLabel: Sendable, Hashable {
 }
 
 /// A mark as it travels in `ServiceManifest.mark`.
-struct PostgreSQLMark: Sendable, Hashable, Codable {
+package struct PostgreSQLMark: Sendable, Hashable, Codable {
     /// Name of the restore point.
-    var restorePoint: String
+    package var restorePoint: String
     /// Just behind the restore point's record.
-    var position: String
-    var start: String
-    var firstSegment: String
-    var lastSegment: String
-    var timeline: UInt32
-    var systemIdentifier: String
+    package var position: String
+    package var start: String
+    package var firstSegment: String
+    package var lastSegment: String
+    package var timeline: UInt32
+    package var systemIdentifier: String
 
-    var fields: [String: String] {
+    package init(
+        restorePoint: String, range: (start: LogPosition, end: LogPosition), segments: LogSegments,
+        systemIdentifier: String
+    ) {
+        let names = segments.names(from: range.start, to: range.end)
+        self.restorePoint = restorePoint
+        position = range.end.description
+        start = range.start.description
+        firstSegment = names[0]
+        lastSegment = names[names.count - 1]
+        timeline = segments.timeline
+        self.systemIdentifier = systemIdentifier
+    }
+
+    package var fields: [String: String] {
         [
             "restore_point": restorePoint, "lsn": position, "start_lsn": start, "first_wal": firstSegment,
             "last_wal": lastSegment, "timeline": String(timeline), "system_identifier": systemIdentifier,
@@ -112,7 +133,7 @@ extension PostgreSQLMark {
     /// Reads a manifest's fields, which are hostile until this returns.
     ///
     /// - Throws: `damaged` naming the first field that is missing or wrong.
-    init(fields: [String: String]) throws {
+    package init(fields: [String: String]) throws {
         func field(_ key: String, _ isValid: (String) -> Bool) throws -> String {
             guard let value = fields[key], isValid(value) else {
                 throw HoldfastError(.damaged, "the backup's mark has no usable '\(key)'")
@@ -130,7 +151,7 @@ extension PostgreSQLMark {
     }
 
     /// Names that we give to restore points; the server allows 63 bytes of anything.
-    static func isRestorePoint(_ text: String) -> Bool {
+    package static func isRestorePoint(_ text: String) -> Bool {
         (1...63).contains(text.utf8.count)
             && text.utf8.allSatisfy { (97...122).contains($0) || (48...57).contains($0) || $0 == 45 }
     }

@@ -60,7 +60,7 @@ struct PostgreSQLPreflight {
     }
 
     private func openTransactions(_ session: PostgreSQLSession) throws -> [OpenTransaction] {
-        let seconds = String(Double(adapter.options.longTransaction.milliseconds) / 1000)
+        let seconds = String(Double(adapter.options.longTransaction.wholeMilliseconds) / 1000)
         let rows = try session.query(
             """
             SELECT pid, coalesce(datname, ''), coalesce(usename, ''), coalesce(application_name, ''),

@@ -1,29 +1,19 @@
 import Foundation
 import HoldfastModel
 
-/// The programs of one major version, as Debian and the PostgreSQL project's own packages install them.
+/// The programs of one major version.
 struct PostgreSQLPrograms {
-    private static let root = "/usr/lib/postgresql"
-
     /// Major version, such as `15`.
     let major: String
     private let directory: String
 
     /// - Throws: `unsupported` if the version is not installed, naming those that are.
     init(_ type: TypeReference) throws {
-        let directory = "\(Self.root)/\(type.version)/bin"
-        let isVersion = !type.version.isEmpty && type.version.utf8.allSatisfy { (48...57).contains($0) }
-        guard isVersion, access(directory + "/postgres", X_OK) == 0, access(directory + "/initdb", X_OK) == 0 else {
-            let found = ((try? FileManager.default.contentsOfDirectory(atPath: Self.root)) ?? [])
-                .filter { access("\(Self.root)/\($0)/bin/postgres", X_OK) == 0 }.sorted()
-            throw HoldfastError(
-                .unsupported, "'\(type)' is not installed",
-                hint: found.isEmpty
-                    ? "Install the package postgresql-\(isVersion ? type.version : "15")"
-                    : "Use one of: " + found.map { "postgresql:\($0)" }.joined(separator: ", "))
+        guard let directory = try InstalledTypes().resolve(service: type).directory else {
+            throw HoldfastError(.internalFault, "'\(type)' has no programs of its own")
         }
-        major = type.version
         self.directory = directory
+        major = type.version
     }
 
     func path(_ program: String) -> String { directory + "/" + program }
@@ -46,27 +36,25 @@ enum PostgreSQLProcesses {
         _ executable: String, _ arguments: [String], _ instance: ServiceInstance, timeout: Duration
     ) throws {
         let outcome = try ProcessRunner().run(
-            specification(executable, arguments, instance), timeout: timeout, outputLimit: 65536)
-        guard outcome.succeeded else {
-            let lines = outcome.text.split(whereSeparator: \.isNewline).suffix(5).joined(separator: "; ")
+            specification(executable, arguments, instance),
+            options: ProcessOptions(timeout: timeout, outputLimit: 65536, mergesErrors: true))
+        guard outcome.isSuccess else {
+            let end = outcome.timedOut ? "not done after \(timeout.components.seconds) s" : "\(outcome.status)"
+            let lines = outcome.errorText.split(whereSeparator: \.isNewline).suffix(5).joined(separator: "; ")
             throw HoldfastError(
-                .system, "\((executable as NSString).lastPathComponent) of service '\(instance.name)' failed: \(lines)")
+                .system,
+                "\((executable as NSString).lastPathComponent) of service '\(instance.name)' failed (\(end)): \(lines)")
         }
     }
 
     /// The system's name of the user that the control plane runs as; PostgreSQL knows its peers by name.
     static func ownName() throws -> String {
-        var entry = passwd()
-        var found: UnsafeMutablePointer<passwd>?
-        var buffer = [CChar](repeating: 0, count: 16384)
-        guard getpwuid_r(geteuid(), &entry, &buffer, buffer.count, &found) == 0, found != nil,
-            let name = entry.pw_name
-        else {
+        guard let user = try ProcessUser.lookUp(uid: geteuid()) else {
             throw HoldfastError(
                 .unsupported, "the user with the number \(geteuid()) has no name on this system",
                 hint: "Add it to /etc/passwd, or run Holdfast as a user that is there")
         }
-        return String(cString: name)
+        return user.name
     }
 
     private static func specification(

@@ -4,17 +4,30 @@ import HoldfastModel
 import Synchronization
 
 /// Where and as whom to connect.
-struct PostgreSQLTarget: Sendable {
+package struct PostgreSQLTarget: Sendable {
     /// Directory of the Unix socket, or a host's address.
-    var host: String
-    var port: Int
-    var user: String
-    var database: String
-    var password: Secret?
+    package var host: String
+    package var port: Int
+    package var user: String
+    package var database: String
+    package var password: Secret?
     /// The system user that the server behind a Unix socket has to run as.
-    var requiredPeer: String?
+    package var requiredPeer: String?
     /// Settings of the session, as the server names them.
-    var settings: [String: String] = [:]
+    package var settings: [String: String]
+
+    package init(
+        host: String, port: Int, user: String, database: String, password: Secret? = nil,
+        requiredPeer: String? = nil, settings: [String: String] = [:]
+    ) {
+        self.host = host
+        self.port = port
+        self.user = user
+        self.database = database
+        self.password = password
+        self.requiredPeer = requiredPeer
+        self.settings = settings
+    }
 }
 
 /// One connection to a PostgreSQL server, used by one thread at a time; every call is bounded.
@@ -22,7 +35,7 @@ struct PostgreSQLTarget: Sendable {
 /// Values never become part of a statement's text. A server that does not answer in time costs the connection: it is
 /// dropped without a word, and the server notices that by itself (`client_connection_check_interval`). Asking it to
 /// cancel would be one more call that can hang.
-final class PostgreSQLSession: Sendable {
+package final class PostgreSQLSession: Sendable {
     private struct Connection {
         var pointer: OpaquePointer?
     }
@@ -38,10 +51,10 @@ final class PostgreSQLSession: Sendable {
     /// - Parameters:
     ///   - name: what errors call the server, such as `service 'db'`.
     /// - Throws: `unavailable` if nobody answers or the server refuses, `timedOut`.
-    init(_ target: PostgreSQLTarget, name: String, timeout: Duration, time: any TimeSource) throws {
+    package init(_ target: PostgreSQLTarget, name: String, timeout: Duration, time: any TimeSource) throws {
         self.time = time
         self.name = name
-        let deadline = Deadline(timeout, time: time)
+        let deadline = Deadline(after: timeout, time: time)
         connection = Mutex(Connection(pointer: nil))
         let pairs = Self.parameters(of: target)
         try connection.withLock { connection in
@@ -56,7 +69,7 @@ final class PostgreSQLSession: Sendable {
     }
 
     /// Whether a server takes connections there; false while it is down, starting or recovering.
-    static func answers(_ target: PostgreSQLTarget) -> Bool {
+    package static func answers(_ target: PostgreSQLTarget) -> Bool {
         var pairs = parameters(of: target)
         pairs["connect_timeout"] = "2"
         return withParameters(pairs) { keywords, values in PQpingParams(keywords, values, 0) } == PQPING_OK
@@ -70,11 +83,11 @@ final class PostgreSQLSession: Sendable {
     /// - Throws: `timedOut`, `cancelled` if `close()` came, `unavailable` if the connection is lost, else what the
     ///   server's SQLSTATE stands for, with a `PostgreSQLFailure` as cause.
     @discardableResult
-    func query(_ statement: String, _ parameters: [String?] = [], timeout: Duration) throws -> [[String?]] {
+    package func query(_ statement: String, _ parameters: [String?] = [], timeout: Duration) throws -> [[String?]] {
         try connection.withLock { connection in
             guard let pointer = connection.pointer, !closing.load(ordering: .acquiring) else { throw closedError() }
             do {
-                return try run(statement, parameters, on: pointer, deadline: Deadline(timeout, time: time))
+                return try run(statement, parameters, on: pointer, deadline: Deadline(after: timeout, time: time))
             } catch let error as HoldfastError where error.code == .timedOut && error.cause == nil {
                 PQfinish(pointer)
                 connection.pointer = nil
@@ -84,7 +97,7 @@ final class PostgreSQLSession: Sendable {
     }
 
     /// The first value of the first row.
-    func value(_ statement: String, _ parameters: [String?] = [], timeout: Duration) throws -> String {
+    package func value(_ statement: String, _ parameters: [String?] = [], timeout: Duration) throws -> String {
         guard let value = try query(statement, parameters, timeout: timeout).first?.first.flatMap({ $0 }) else {
             throw HoldfastError(.internalFault, "\(name) returned no value for: \(statement)")
         }
@@ -92,7 +105,7 @@ final class PostgreSQLSession: Sendable {
     }
 
     /// The verifier that the server stores for a password, so that the password itself never reaches its log.
-    func verifier(for password: Secret, of user: String) throws -> String {
+    package func verifier(for password: Secret, of user: String) throws -> String {
         try connection.withLock { connection in
             guard let pointer = connection.pointer,
                 let text = PQencryptPasswordConn(pointer, password.reveal(), user, "scram-sha-256")
@@ -103,7 +116,7 @@ final class PostgreSQLSession: Sendable {
     }
 
     /// Ends the connection, from any thread; a statement that runs ends with `cancelled`.
-    func close() {
+    package func close() {
         closing.store(true, ordering: .releasing)
         connection.withLock { connection in
             if let pointer = connection.pointer { PQfinish(pointer) }
@@ -123,7 +136,7 @@ extension PostgreSQLSession {
         var pairs = [
             "host": target.host, "port": String(target.port), "user": target.user, "dbname": target.database,
             "application_name": "holdfast", "client_encoding": "UTF8", "sslmode": "disable",
-            "gssencmode": "disable", "passfile": "/dev/null",
+            "gssencmode": "disable", "passfile": "/nonexistent",
         ]
         if let password = target.password { pairs["password"] = password.reveal() }
         if let peer = target.requiredPeer { pairs["requirepeer"] = peer }
@@ -153,8 +166,8 @@ extension PostgreSQLSession {
         var state = PQstatus(pointer) == CONNECTION_BAD ? PGRES_POLLING_FAILED : PGRES_POLLING_WRITING
         while state == PGRES_POLLING_WRITING || state == PGRES_POLLING_READING {
             let events = state == PGRES_POLLING_WRITING ? POLLOUT : POLLIN
-            guard deadline.wait(for: PQsocket(pointer), events: Int16(events), atMost: .seconds(60)) else {
-                if !deadline.isOver { continue }
+            guard deadline.wait(for: PQsocket(pointer), events: Int16(events)) else {
+                if !deadline.hasPassed { continue }
                 PQfinish(pointer)
                 throw HoldfastError(.timedOut, "\(name) did not take a connection in time")
             }
@@ -193,11 +206,11 @@ extension PostgreSQLSession {
     private func nextResult(of pointer: OpaquePointer, deadline: Deadline) throws -> OpaquePointer? {
         while PQisBusy(pointer) == 1 {
             if closing.load(ordering: .acquiring) { throw closedError() }
-            if deadline.isOver {
+            if deadline.hasPassed {
                 throw HoldfastError(.timedOut, "\(name) did not answer in time")
             }
             // A short slice, because closing() has no other way to reach a thread that waits here.
-            guard deadline.wait(for: PQsocket(pointer), events: Int16(POLLIN), atMost: .milliseconds(50)) else {
+            guard deadline.wait(for: PQsocket(pointer), events: Int16(POLLIN), atMost: 50) else {
                 continue
             }
             if PQconsumeInput(pointer) == 0 { throw lost(pointer) }
@@ -235,14 +248,14 @@ extension PostgreSQLSession {
 }
 
 /// What the server said when it refused a statement.
-struct PostgreSQLFailure: Error, Sendable, Hashable, CustomStringConvertible {
+package struct PostgreSQLFailure: Error, Sendable, Hashable, CustomStringConvertible {
     /// Five characters; see "PostgreSQL Error Codes" in the PostgreSQL manual, appendix A.
-    let sqlState: String
-    let message: String
+    package let sqlState: String
+    package let message: String
 
-    var description: String { "\(message) (SQLSTATE \(sqlState))" }
+    package var description: String { "\(message) (SQLSTATE \(sqlState))" }
 
-    var code: HoldfastError.Code {
+    package var code: HoldfastError.Code {
         switch sqlState {
         case "57014": .timedOut
         case "53100": .noSpace
@@ -260,31 +273,17 @@ struct PostgreSQLFailure: Error, Sendable, Hashable, CustomStringConvertible {
     }
 }
 
-/// A point on the monotonic clock until which something may take.
-struct Deadline: Sendable {
-    private let end: UInt64
-    private let time: any TimeSource
-
-    init(_ timeout: Duration, time: any TimeSource) {
-        self.time = time
-        end = time.monotonicNanoseconds() + UInt64(max(0, timeout.nanoseconds))
-    }
-
-    var isOver: Bool { time.monotonicNanoseconds() >= end }
-
+extension Deadline {
     /// Waits until a descriptor is ready, the slice has passed or the deadline is over.
     ///
     /// - Returns: whether it is ready.
-    func wait(for descriptor: Int32, events: Int16, atMost slice: Duration) -> Bool {
-        let now = time.monotonicNanoseconds()
-        guard now < end else { return false }
-        let nanoseconds = min(Int64(end - now), slice.nanoseconds)
+    func wait(for descriptor: Int32, events: Int16, atMost slice: Int = .max) -> Bool {
         var request = pollfd(fd: descriptor, events: events, revents: 0)
-        return poll(&request, 1, Int32((nanoseconds + 999_999) / 1_000_000)) > 0
+        return poll(&request, 1, Int32(min(millisecondsLeft, slice, 60000))) > 0
     }
 }
 
 extension Duration {
-    var nanoseconds: Int64 { components.seconds * 1_000_000_000 + components.attoseconds / 1_000_000_000 }
-    var milliseconds: Int64 { nanoseconds / 1_000_000 }
+    /// As the server's settings count.
+    var wholeMilliseconds: Int64 { components.seconds * 1000 + components.attoseconds / 1_000_000_000_000_000 }
 }

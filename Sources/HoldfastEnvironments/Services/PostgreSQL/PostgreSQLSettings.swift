@@ -2,16 +2,16 @@ import Foundation
 import HoldfastModel
 
 /// What the `configuration` of a PostgreSQL service says.
-struct PostgreSQLSettings: Sendable, Hashable {
+package struct PostgreSQLSettings: Sendable, Hashable {
     /// Extensions to have in the database, in the order of the file.
-    var extensions: [String]
+    package var extensions: [String]
 
     /// The database and the role of the endpoint that a service has unless its configuration says otherwise.
-    static let database = "main"
-    static let role = "main"
+    package static let database = "main"
+    package static let role = "main"
 
     /// - Throws: `invalidInput` for values of a wrong form, `unsupported` for what this version does not offer.
-    init(_ configuration: ServiceConfiguration) throws {
+    package init(_ configuration: ServiceConfiguration) throws {
         for key in ["databases", "endpoints", "schemas"] where configuration.configuration[key] != nil {
             throw HoldfastError(
                 .unsupported, "'configuration.\(key)' of service '\(configuration.name)' is not offered",
@@ -41,11 +41,11 @@ struct PostgreSQLSettings: Sendable, Hashable {
 }
 
 /// The files in a service's `conf` directory, as text. All of them are written anew before each start.
-enum PostgreSQLConfigurationFiles {
-    static let notice = "# Written by Holdfast before each start; changes are lost.\n"
+package enum PostgreSQLConfigurationFiles {
+    package static let notice = "# Written by Holdfast before each start; changes are lost.\n"
 
     /// The server's own settings. What must not be changed by `ALTER SYSTEM` is on the command line instead.
-    static func server(name: String) -> String {
+    package static func server(name: String) -> String {
         notice + """
             cluster_name = \(quoted(String(name.prefix(63))))
             wal_level = replica
@@ -71,7 +71,7 @@ enum PostgreSQLConfigurationFiles {
     }
 
     /// Who may connect how: the control plane through the socket as superuser, everybody else with a password.
-    static func access(superuser: String) -> String {
+    package static func access(superuser: String) -> String {
         notice + """
             local all \(superuser) peer map=holdfast
             local all all scram-sha-256
@@ -82,14 +82,14 @@ enum PostgreSQLConfigurationFiles {
     }
 
     /// Which system user is the control plane.
-    static func identities(systemUser: String, superuser: String) -> String {
+    package static func identities(systemUser: String, superuser: String) -> String {
         notice + "holdfast \"\(systemUser)\" \(superuser)\n"
     }
 
     /// How a restored server finds the log and where it stops.
     ///
     /// `hot_standby` is off so that nobody reads or checks a database that is still being recovered.
-    static func recovery(logDirectory: String, restorePoint: String) -> String {
+    package static func recovery(logDirectory: String, restorePoint: String) -> String {
         let source = shellQuoted(logDirectory + "/").replacingOccurrences(of: "%", with: "%%")
         let command = "/bin/test -f \(source)%f && exec /bin/cp -- \(source)%f \"%p\""
         return notice + """
@@ -103,12 +103,12 @@ enum PostgreSQLConfigurationFiles {
     }
 
     /// The value of `unix_socket_directories`: a list with one entry.
-    static func socketDirectories(_ directory: String) -> String {
+    package static func socketDirectories(_ directory: String) -> String {
         "\"" + directory.replacingOccurrences(of: "\"", with: "\"\"") + "\""
     }
 
     /// A string of the configuration file, in which backslashes are escapes.
-    static func quoted(_ text: String) -> String {
+    package static func quoted(_ text: String) -> String {
         "'" + text.replacingOccurrences(of: "\\", with: "\\\\").replacingOccurrences(of: "'", with: "''") + "'"
     }
 

@@ -1,0 +1,354 @@
+import Foundation
+import HoldfastEnvironments
+import HoldfastModel
+import Synchronization
+import Testing
+
+@Suite struct PostgreSQLBackupTests {
+    @Test func `a restore holds exactly the rows that were committed before the mark`() throws {
+        let fixture = try PostgreSQLFixture()
+        let source = try fixture.instance(1)
+        let endpoint = try fixture.start(source)
+        let writer = try EventWriter(fixture, endpoint)
+        writer.resume()
+        let session = try fixture.adapter.beginBackup(source, label: "a backup under load")
+        defer { session.close() }
+        try writer.waitForMore(200)
+        try switchLog(fixture, source)
+        let target = try fixture.instance(2)
+        try makeDirectory(target.directory)
+        try copyData(session, to: target.dataDirectory)
+        try writer.waitForMore(200)
+        try switchLog(fixture, source)
+        try writer.waitForMore(50)
+
+        writer.pause()
+        let mark = try session.mark()
+        let committed = writer.committed
+        writer.resume()
+        try writer.waitForMore(200)
+
+        let staging = fixture.directory + "/staging"
+        try makeDirectory(staging)
+        let files = try session.collect(into: staging)
+        session.close()
+        writer.pause()
+        #expect(files.filter { $0.path.hasPrefix("pg_wal/") }.count >= 3)
+        try placeCollected(files, in: target.dataDirectory)
+        #expect(
+            try fixture.superuser(source).value("SELECT count(*) FROM pg_replication_slots", timeout: .seconds(10))
+                == "0")
+
+        try fixture.adapter.prepareRestore(target, manifest: fixture.manifest(source, mark: mark))
+        try fixture.launch(target)
+        let lines = try fixture.adapter.verify(target)
+        #expect(lines.contains { $0.contains(mark["restore_point"] ?? "?") })
+        #expect(lines.contains { $0.contains("database main") && $0.contains("sound") })
+        let restored = try fixture.adapter.afterStart(target)
+        #expect(restored.password != endpoint.password)
+        #expect(try EventWriter.events(try fixture.application(restored)) == Array(1...committed))
+        #expect(writer.committed > committed)
+    }
+
+    @Test func `a live mark under writers keeps all that was committed before it and nothing after it`() throws {
+        let fixture = try PostgreSQLFixture()
+        let source = try fixture.instance(1)
+        let writer = try EventWriter(fixture, try fixture.start(source))
+        writer.resume()
+        try writer.waitForMore(50)
+        let before = Mutex(0)
+        let after = Mutex(0)
+        let target = try fixture.instance(2)
+        let backup = try take(fixture, source, into: target) { mark in
+            before.withLock { $0 = writer.committed }
+            let fields = try mark()
+            // One more may have been under way when the mark returned.
+            after.withLock { $0 = writer.committed + 1 }
+            try writer.waitForMore(50)
+            return fields
+        }
+        writer.pause()
+        let restored = try restore(fixture, backup, into: target)
+        let events = try EventWriter.events(try fixture.application(restored))
+        #expect(events == Array(1...events.count))
+        #expect(events.count >= before.withLock { $0 } && events.count <= after.withLock { $0 })
+    }
+
+    @Test func `a restored service can be backed up and restored again`() throws {
+        let fixture = try PostgreSQLFixture()
+        let first = try fixture.instance(1)
+        var endpoint = try fixture.start(first)
+        try fixture.application(endpoint).query("CREATE TABLE t AS SELECT 1 AS x", timeout: .seconds(10))
+        var source = first
+        for number in 2...4 {
+            let target = try fixture.instance(number)
+            let backup = try take(fixture, source, into: target)
+            try fixture.application(endpoint).query("INSERT INTO t VALUES (99)", timeout: .seconds(10))
+            endpoint = try restore(fixture, backup, into: target)
+            #expect(try rows(fixture, endpoint) == Array(1..<number).map(String.init))
+            try fixture.application(endpoint).query("INSERT INTO t VALUES ($1)", ["\(number)"], timeout: .seconds(10))
+            #expect(!FileManager.default.fileExists(atPath: target.directory + "/wal"))
+            try fixture.stop(target)
+            endpoint = try fixture.start(target)
+            #expect(try rows(fixture, endpoint) == Array(1...number).map(String.init))
+            source = target
+        }
+    }
+
+    @Test func `the copy alone, without Holdfast, comes up at the mark`() throws {
+        let fixture = try PostgreSQLFixture()
+        let source = try fixture.instance(1)
+        let endpoint = try fixture.start(source)
+        let session = try fixture.application(endpoint)
+        try session.query("CREATE TABLE t AS SELECT 1 AS x", timeout: .seconds(10))
+        let target = try fixture.instance(2)
+        _ = try take(fixture, source, into: target) { mark in
+            try session.query("INSERT INTO t VALUES (2)", timeout: .seconds(10))
+            let fields = try mark()
+            // Goes into the same log file, behind the mark.
+            try session.query("INSERT INTO t VALUES (3)", timeout: .seconds(10))
+            return fields
+        }
+        if geteuid() == 0 {
+            let data = try GuardedDirectory(target.dataDirectory)
+            try data.giveAll(to: target.user)
+        }
+        #expect(try rows(fixture, try fixture.start(target)) == ["1", "2"])
+    }
+
+    @Test func `recovery that cannot reach its mark is reported, not taken for good`() throws {
+        let fixture = try PostgreSQLFixture()
+        let source = try fixture.instance(1)
+        _ = try fixture.start(source)
+        // A restore point before the stop lies before the copy is consistent: the wrong order.
+        let target = try fixture.instance(2)
+        let backup = try take(fixture, source, into: target) { mark in
+            try fixture.superuser(source).query(
+                "SELECT pg_create_restore_point('holdfast-early')", timeout: .seconds(10))
+            return try mark()
+        }
+        for name in ["holdfast-early", "holdfast-never"] {
+            let aside = try fixture.instance(name == "holdfast-early" ? 3 : 4)
+            try FileManager.default.copyItem(atPath: target.directory, toPath: aside.directory)
+            var wrong = backup
+            wrong.mark["restore_point"] = name
+            try fixture.adapter.prepareRestore(aside, manifest: wrong)
+            try fixture.launch(aside)
+            let error = #expect(throws: HoldfastError.self) { try fixture.adapter.verify(aside) }
+            #expect(error?.code == .damaged)
+        }
+    }
+
+    @Test func `one backup at a time, and the next one when it has ended`() throws {
+        let fixture = try PostgreSQLFixture()
+        let source = try fixture.instance(1)
+        _ = try fixture.start(source)
+        let first = try fixture.adapter.beginBackup(source, label: "first")
+        let error = #expect(throws: HoldfastError.self) {
+            try fixture.adapter.beginBackup(source, label: "second")
+        }
+        #expect(error?.code == .locked)
+        first.close()
+        let cancelled = #expect(throws: HoldfastError.self) { try first.mark() }
+        #expect(cancelled?.code == .cancelled)
+        let second = try fixture.adapter.beginBackup(source, label: "second")
+        second.close()
+        try expectNothingLeft(fixture, source)
+    }
+
+    @Test func `a lost session fails the backup and leaves nothing behind`() throws {
+        let fixture = try PostgreSQLFixture()
+        let source = try fixture.instance(1)
+        _ = try fixture.start(source)
+        let session = try fixture.adapter.beginBackup(source, label: "lost")
+        try fixture.superuser(source).query(
+            "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots", timeout: .seconds(10))
+        var error = #expect(throws: HoldfastError.self) { try session.mark() }
+        #expect(error?.code == .unavailable)
+        error = #expect(throws: HoldfastError.self) { try session.collect(into: fixture.directory) }
+        #expect(error?.code == .conflict)
+        session.close()
+        try expectNothingLeft(fixture, source)
+        _ = try take(fixture, source, into: try fixture.instance(2))
+    }
+
+    @Test func `a mark that the server does not answer ends at its bound`() throws {
+        let fixture = try PostgreSQLFixture { $0.markTimeout = .milliseconds(300) }
+        let source = try fixture.instance(1)
+        _ = try fixture.start(source)
+        let session = try fixture.adapter.beginBackup(source, label: "stuck")
+        defer { session.close() }
+        let pid = try fixture.superuser(source).value(
+            "SELECT active_pid FROM pg_replication_slots", timeout: .seconds(10))
+        let process = try #require(pid_t(pid))
+        kill(process, SIGSTOP)
+        defer { kill(process, SIGCONT) }
+        let error = #expect(throws: HoldfastError.self) { try session.mark() }
+        #expect(error?.code == .timedOut)
+        let again = #expect(throws: HoldfastError.self) { try session.mark() }
+        #expect(again?.code == .conflict)
+    }
+
+    @Test func `a log file that was replaced by a link is not followed`() throws {
+        let fixture = try PostgreSQLFixture()
+        let source = try fixture.instance(1)
+        _ = try fixture.start(source)
+        let session = try fixture.adapter.beginBackup(source, label: "link")
+        defer { session.close() }
+        let mark = try session.mark()
+        let segment = source.dataDirectory + "/pg_wal/" + (mark["first_wal"] ?? "?")
+        try FileManager.default.moveItem(atPath: segment, toPath: segment + ".moved")
+        symlink("/etc/passwd", segment)
+        let staging = fixture.directory + "/staging"
+        try makeDirectory(staging)
+        let error = #expect(throws: HoldfastError.self) { try session.collect(into: staging) }
+        #expect(error?.code == .damaged)
+        #expect(try FileManager.default.contentsOfDirectory(atPath: staging).isEmpty)
+    }
+
+    @Test func `a tablespace outside of the data directory is refused by name`() throws {
+        let fixture = try PostgreSQLFixture()
+        let source = try fixture.instance(1)
+        _ = try fixture.start(source)
+        let elsewhere = fixture.directory + "/elsewhere"
+        try makeDirectory(elsewhere)
+        chown(elsewhere, source.user.uid, source.user.gid)
+        try fixture.superuser(source).query(
+            "CREATE TABLESPACE far LOCATION '\(elsewhere)'", timeout: .seconds(10))
+        let error = #expect(throws: HoldfastError.self) {
+            try fixture.adapter.beginBackup(source, label: "no")
+        }
+        #expect(error?.code == .unsupported)
+        #expect(error?.message.contains("far") == true)
+        try expectNothingLeft(fixture, source)
+    }
+
+    @Test func `a backup of another major version or without its label is refused before anything changes`() throws {
+        let fixture = try PostgreSQLFixture()
+        let source = try fixture.instance(1)
+        _ = try fixture.start(source)
+        let target = try fixture.instance(2)
+        let backup = try take(fixture, source, into: target)
+
+        var other = backup
+        other.serverVersion = "16.2"
+        var error = #expect(throws: HoldfastError.self) { try fixture.adapter.prepareRestore(target, manifest: other) }
+        #expect(error?.code == .unsupported)
+        #expect(error?.message.contains("16.2") == true && error?.message.contains("postgresql:15") == true)
+
+        let label = target.dataDirectory + "/backup_label"
+        try FileManager.default.moveItem(atPath: label, toPath: label + ".moved")
+        error = #expect(throws: HoldfastError.self) { try fixture.adapter.prepareRestore(target, manifest: backup) }
+        #expect(error?.code == .damaged)
+        try FileManager.default.moveItem(atPath: label + ".moved", toPath: label)
+
+        let segment = target.dataDirectory + "/pg_wal/" + (backup.mark["last_wal"] ?? "?")
+        try FileManager.default.removeItem(atPath: segment)
+        error = #expect(throws: HoldfastError.self) { try fixture.adapter.prepareRestore(target, manifest: backup) }
+        #expect(error?.code == .damaged)
+        #expect(!FileManager.default.fileExists(atPath: target.dataDirectory + "/recovery.signal"))
+    }
+}
+
+/// Writes numbered events, one a transaction, until it is paused.
+private final class EventWriter: Sendable {
+    private struct State {
+        var committed = 0
+        var isRunning = false
+        var hasStopped = true
+    }
+
+    private let session: PostgreSQLSession
+    private let state = Mutex(State())
+
+    init(_ fixture: PostgreSQLFixture, _ endpoint: ServiceEndpoint) throws {
+        session = try fixture.application(endpoint)
+        try session.query(
+            "CREATE TABLE events (number int PRIMARY KEY, filler text)", timeout: .seconds(10))
+    }
+
+    var committed: Int { state.withLock { $0.committed } }
+
+    static func events(_ session: PostgreSQLSession) throws -> [Int] {
+        try session.query("SELECT number FROM events ORDER BY number", timeout: .seconds(10))
+            .compactMap { $0[0].flatMap { Int($0) } }
+    }
+
+    func resume() {
+        state.withLock {
+            $0.isRunning = true
+            $0.hasStopped = false
+        }
+        Thread { self.write() }.start()
+    }
+
+    /// Returns when no statement is under way, as a hold does.
+    func pause() {
+        state.withLock { $0.isRunning = false }
+        while !state.withLock({ $0.hasStopped }) { Thread.sleep(forTimeInterval: 0.002) }
+    }
+
+    func waitForMore(_ count: Int) throws {
+        let wanted = committed + count
+        try waitUntil("\(wanted) events are written") { committed >= wanted }
+    }
+
+    private func write() {
+        while state.withLock({ $0.isRunning }) {
+            let next = committed + 1
+            let parameters = [String(next), String(repeating: "x", count: 2000)]
+            guard (try? session.query("INSERT INTO events VALUES ($1, $2)", parameters, timeout: .seconds(10))) != nil
+            else { break }
+            state.withLock { $0.committed = next }
+        }
+        state.withLock { $0.hasStopped = true }
+    }
+}
+
+private func makeDirectory(_ path: String) throws {
+    try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+}
+
+private func switchLog(_ fixture: PostgreSQLFixture, _ instance: ServiceInstance) throws {
+    try fixture.superuser(instance).query("SELECT pg_switch_wal()", timeout: .seconds(10))
+}
+
+/// A whole backup whose files lie in the target's data directory, as a restore finds them.
+private func take(
+    _ fixture: PostgreSQLFixture, _ source: ServiceInstance, into target: ServiceInstance,
+    marking: (() throws -> [String: String]) throws -> [String: String] = { try $0() }
+) throws -> ServiceManifest {
+    let session = try fixture.adapter.beginBackup(source, label: "a test")
+    defer { session.close() }
+    try makeDirectory(target.directory)
+    try copyData(session, to: target.dataDirectory)
+    let mark = try marking { try session.mark() }
+    let staging = target.directory + "/staging"
+    try makeDirectory(staging)
+    try placeCollected(try session.collect(into: staging), in: target.dataDirectory)
+    return try fixture.manifest(source, mark: mark)
+}
+
+private func restore(
+    _ fixture: PostgreSQLFixture, _ backup: ServiceManifest, into target: ServiceInstance
+) throws -> ServiceEndpoint {
+    try fixture.adapter.prepareRestore(target, manifest: backup)
+    try fixture.launch(target)
+    _ = try fixture.adapter.verify(target)
+    return try fixture.adapter.afterStart(target)
+}
+
+private func rows(_ fixture: PostgreSQLFixture, _ endpoint: ServiceEndpoint) throws -> [String] {
+    try fixture.application(endpoint).query("SELECT x FROM t ORDER BY x", timeout: .seconds(10)).compactMap { $0[0] }
+}
+
+private func expectNothingLeft(_ fixture: PostgreSQLFixture, _ instance: ServiceInstance) throws {
+    let session = try fixture.superuser(instance)
+    try waitUntil("slot and lock are gone") {
+        try session.value(
+            """
+            SELECT (SELECT count(*) FROM pg_replication_slots)
+                + (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory')
+            """, timeout: .seconds(10)) == "0"
+    }
+}
