@@ -1,0 +1,154 @@
+import Foundation
+
+/// Numbers requests of a gateway in order of arrival.
+typealias RequestID = UInt64
+
+package enum HoldPhase: String, Codable, Sendable, CaseIterable {
+    /// Requests go through.
+    case open
+    /// New requests are parked, and some that were sent on before still run.
+    case draining
+    /// New requests are parked, and none runs.
+    case holding
+    /// The hold has ended; parked requests are sent on in batches, and new ones line up behind them.
+    case releasing
+}
+
+/// What the driver of a `HoldState` has to do, in this order.
+enum HoldAction: Sendable, Equatable {
+    /// Send it to the app; it waited that many nanoseconds, nil if it did not.
+    case forward(RequestID, waited: UInt64?)
+    /// Answer 503; it must not reach the app.
+    case refuse(RequestID, GateRefusal)
+    /// Close unused connections to the app, and hold the streams.
+    case gateClosed
+    /// A request became a stream behind a closed gate: hold it.
+    case holdStream(RequestID)
+    /// No request runs any more: answer those who wait for that.
+    case drained
+    /// Let the streams go on; those who wait for a drain wait in vain.
+    case gateOpened
+    /// Nothing is parked any more: answer those who wait for the evidence.
+    case finished(GateEvidence)
+}
+
+/// Why a request was refused at the gate.
+enum GateRefusal: Sendable, Equatable {
+    case tooManyParked
+    case tooManyBytes
+    case parkedTooLong
+}
+
+/// The bounds of what may be parked in one environment.
+struct HoldBounds: Sendable, Equatable {
+    var parkedRequests: Int
+    var parkedBytes: Int
+    var parkedNanoseconds: UInt64
+}
+
+/// Who holds: the number of the hold, and the control connection that owns it.
+struct HoldOwner: Sendable, Equatable {
+    var epoch: UInt64
+    var connection: UInt64
+}
+
+/// A wish to close the gate. Lengths in nanoseconds.
+struct HoldGrant: Sendable {
+    var owner: HoldOwner
+    var lease: UInt64
+    var cap: UInt64
+    var wallClock: Date
+}
+
+/// What is said of a request to people.
+struct RequestLine: Sendable, Equatable {
+    var method: String
+    /// Without the query.
+    var path: String
+}
+
+struct RunningRequest: Sendable, Equatable {
+    var line: RequestLine
+    var since: UInt64
+}
+
+struct ParkedRequest: Sendable, Equatable {
+    var line: RequestLine
+    var bytes: Int
+    var since: UInt64
+    /// Parked while the gate was closed; those that only line up behind it do not count for the hold.
+    var isEvidence: Bool
+}
+
+/// Parked requests in order of arrival, with removal from anywhere.
+struct ParkingLot: Sendable {
+    private(set) var bytes = 0
+    private var requests: [RequestID: ParkedRequest] = [:]
+    private var order: [RequestID] = []
+    private var front = 0
+
+    var count: Int { requests.count }
+    var isEmpty: Bool { requests.isEmpty }
+
+    func contains(_ id: RequestID) -> Bool { requests[id] != nil }
+
+    /// When the longest waiting one came.
+    var oldestArrival: UInt64? { front < order.count ? requests[order[front]]?.since : nil }
+
+    mutating func park(_ id: RequestID, _ request: ParkedRequest) {
+        requests[id] = request
+        order.append(id)
+        bytes += request.bytes
+    }
+
+    mutating func removeFirst() -> (RequestID, ParkedRequest)? {
+        guard front < order.count else { return nil }
+        let id = order[front]
+        return remove(id).map { (id, $0) }
+    }
+
+    mutating func remove(_ id: RequestID) -> ParkedRequest? {
+        guard let request = requests.removeValue(forKey: id) else { return nil }
+        bytes -= request.bytes
+        // The front always names a parked request; what was removed behind it is skipped when it gets there.
+        while front < order.count, requests[order[front]] == nil { front += 1 }
+        if front == order.count {
+            order.removeAll(keepingCapacity: false)
+            front = 0
+        }
+        return request
+    }
+}
+
+/// How fast parked requests are sent on: in batches that grow, so that an app that just woke up is not overrun, and
+/// so that it ends however fast new requests line up. Four thousand take about a fifth of a second.
+struct ReleasePace: Sendable {
+    static let interval: UInt64 = 10_000_000
+    private static let firstBatch = 16.0
+    private static let growth = 1.2
+
+    private(set) var nextBatchAt: UInt64?
+    private var batch = Self.firstBatch
+
+    init() {}
+
+    init(startingAt now: UInt64) { nextBatchAt = now }
+
+    /// How many may go now; zero before the next batch is due.
+    mutating func take(at now: UInt64) -> Int {
+        guard let due = nextBatchAt, now >= due else { return 0 }
+        nextBatchAt = now + Self.interval
+        defer { batch = min(batch * Self.growth, 1_000_000) }
+        return Int(batch)
+    }
+}
+
+extension GateEvidence {
+    mutating func count(_ policy: StreamPolicy, _ number: Int = 1) {
+        switch policy {
+        case .freeze: streamsFrozen += number
+        case .ignore: streamsIgnored += number
+        case .close: ()
+        }
+    }
+}

@@ -1,0 +1,419 @@
+import HoldfastModel
+import Logging
+import NIOCore
+
+/// One request and its answer: through the gate, to the app, back to the client.
+///
+/// Legal moves: gate -> connecting -> running -> (tunnel) -> done; from anywhere to done. A request is sent at most
+/// once: while nothing of it was sent another connection may be tried; from its first byte on a failure is answered
+/// with 502. If the client goes away while the app works, the exchange stays until the app is done, because a drain
+/// that did not wait for it would freeze the app in the middle.
+final class Exchange: GateParty {
+    let id: RequestID
+    let key: UpstreamKey
+    let request: ForwardedRequest
+    let proxy: Proxy
+    let gate: Gate
+    /// When it came, and later when it was sent.
+    private(set) var since: UInt64
+    /// Nil once the client has left.
+    var client: ClientConnection?
+    var upstream: UpstreamConnection?
+    var state = State.gate
+    var response = ResponseProgress()
+
+    private let streams: StreamPolicy
+    private var body: HTTPBodyReader
+    private var requestHasEnded = false
+    private var asksUpgrade = false
+    private var isHeld = false
+    private var connectUntil: UInt64 = 0
+    private var retry: Scheduled<Void>?
+    private var lastFromApp: UInt64 = 0
+    private var leftAt: UInt64 = 0
+
+    enum State {
+        case gate
+        case connecting
+        case running
+        case tunnel
+        case done
+    }
+
+    /// How much of the answer the client has got.
+    struct ResponseProgress {
+        var hasBegun = false
+        var body = ForwardedResponse.Body.plain
+        var keepsAlive = false
+        var waited: UInt64?
+        /// Bytes thrown away because the client has left.
+        var discarded = 0
+        var isStream = false
+    }
+
+    init(_ request: ForwardedRequest, route: GatewayRoute, key: UpstreamKey, client: ClientConnection, proxy: Proxy) {
+        id = proxy.nextRequestID()
+        self.request = request
+        self.key = key
+        self.client = client
+        self.proxy = proxy
+        streams = route.streams
+        gate = proxy.gate(of: key.environment)
+        since = proxy.now
+        body = HTTPBodyReader(request.framing)
+    }
+
+    var takesResponse: Bool { !isHeld && (client?.isWritable ?? true) }
+    /// Held, or at the gate: the client is not to blame that nothing moves.
+    var isStandingStill: Bool { if case .gate = state { true } else { isHeld } }
+    /// The app waits for a body that the client does not send.
+    var waitsForClient: Bool {
+        if case .running = state { !requestHasEnded && (upstream?.isWritable ?? false) } else { false }
+    }
+
+    func start(buffered: Int) {
+        let line = RequestLine(method: request.head.method, path: request.head.path)
+        gate.arrive(self, id, line, bytes: buffered)
+    }
+
+    // MARK: The gate
+
+    func gatePassed(waited: UInt64?) {
+        guard case .gate = state else { return }
+        state = .connecting
+        since = proxy.now
+        response.waited = waited
+        connectUntil = since + UInt64(proxy.limits.connectMilliseconds) * 1_000_000
+        proxy.exchanges[id] = self
+        connect(pause: .milliseconds(20))
+    }
+
+    func gateRefused(_ reason: GateRefusal) {
+        state = .done
+        // The request's body is still on its way, and will not be read.
+        client?.answer(.refused(reason), to: request.head, keepsAlive: request.framing == .none)
+        client = nil
+    }
+
+    func holdStream() { isHeld = true }
+
+    func resumeStream() {
+        isHeld = false
+        clientSentMore()
+        upstream?.resume()
+    }
+
+    func closeStream() {
+        let client = client
+        finish()
+        upstream?.close()
+        client?.closeAfterFlush()
+    }
+
+    // MARK: To the app
+
+    private func connect(pause: TimeAmount) {
+        while let resting = proxy.pool.take(key) {
+            if send(on: resting) { return }
+            gate.counters.retried += 1
+        }
+        proxy.pool.connect(key) { [self] result in
+            switch result {
+            case .success(let connection):
+                guard case .connecting = state else { return connection.close() }
+                if !send(on: connection) { again(after: pause) }
+            case .failure:
+                guard case .connecting = state else { return }
+                again(after: pause)
+            }
+        }
+    }
+
+    /// Nothing was sent, so it may be tried again until the time for that is over.
+    private func again(after pause: TimeAmount) {
+        guard proxy.now < connectUntil, !proxy.isStopping else {
+            gate.counters.badGateway += 1
+            return fail(.noApp)
+        }
+        gate.counters.retried += 1
+        retry = proxy.loop.assumeIsolated().scheduleTask(in: pause) { [weak self] in
+            guard let self, case .connecting = self.state else { return }
+            self.connect(pause: min(pause * 2, .milliseconds(250)))
+        }
+    }
+
+    /// Sends the head on a connection; false if not a byte of it was sent.
+    private func send(on connection: UpstreamConnection) -> Bool {
+        guard let client else { return false }
+        let forwarded = request.upstreamHead(from: proxy.origin(of: client))
+        var buffer = ByteBuffer()
+        buffer.write(forwarded.head)
+        guard connection.begin(self, head: buffer, method: request.head.method) else { return false }
+        asksUpgrade = forwarded.isUpgrade
+        upstream = connection
+        if case .connecting = state { state = .running }
+        since = proxy.now
+        lastFromApp = since
+        sendBody()
+        return true
+    }
+
+    /// Hands on what has come of the body, as fast as the app takes it.
+    private func sendBody() {
+        guard case .running = state, !requestHasEnded, let client, let upstream else { return }
+        do {
+            while !requestHasEnded {
+                guard upstream.isWritable else { return upstream.flush() }
+                switch try body.next(from: &client.inbox) {
+                case .needMore:
+                    upstream.flush()
+                    return client.inputHasEnded ? clientLeft() : client.read()
+                case .data(let data): write(data, to: upstream)
+                case .end(let trailers):
+                    requestHasEnded = true
+                    since = proxy.now
+                    writeEnd(trailers, to: upstream)
+                }
+            }
+            upstream.flush()
+        } catch {
+            // Half a request is with the app; without its end it is not one, and the app is told so.
+            let problem = (error as? HTTPProblem) ?? HTTPProblem(400, "\(error)")
+            proxy.counters.malformed += 1
+            abandon(LocalAnswer(problem.status, problem.text))
+        }
+    }
+
+    private func write(_ data: ByteBuffer, to upstream: UpstreamConnection) {
+        if request.framing == .chunked { upstream.write(HTTPChunk.head(data.readableBytes)) }
+        upstream.write(data)
+        if request.framing == .chunked { upstream.write(HTTPChunk.end) }
+    }
+
+    private func writeEnd(_ trailers: HTTPFields, to upstream: UpstreamConnection) {
+        if request.framing == .chunked { upstream.write(HTTPChunk.last(trailers)) }
+    }
+
+    func upstreamTakesMore() {
+        if case .tunnel = state { tunnelTakesMore() } else { sendBody() }
+    }
+
+    // MARK: From the client
+
+    func clientSentMore() {
+        switch state {
+        case .running: sendBody()
+        case .tunnel: tunnelFromClient()
+        case .gate, .connecting, .done: ()
+        }
+    }
+
+    func clientTakesMore() { upstream?.resume() }
+
+    /// The client has said its last word. For a complete request that is in order; the answer can still be read.
+    func clientEndedInput() {
+        switch state {
+        case .gate, .connecting:
+            // Whether it only stopped sending cannot be seen; it is not sent for nobody.
+            let client = client
+            clientLeft()
+            client?.close()
+        case .running: sendBody()
+        case .tunnel: tunnelClientEnded()
+        case .done: ()
+        }
+    }
+
+    func clientStalled() { abandon(LocalAnswer(408, "the request did not come in time")) }
+
+    func clientLeft() {
+        guard let leaving = client else { return }
+        client = nil
+        leftAt = proxy.now
+        switch state {
+        case .gate:
+            state = .done
+            gate.leave(id)
+        case .connecting: finish()
+        case .running where response.isStream:
+            upstream?.close()
+            finish()
+        case .running:
+            gate.counters.clientsLeft += 1
+            isHeld = false
+            leaving.close()
+            // The app may be at work. It ends by itself, or is told that no more of the request comes.
+            if !requestHasEnded { upstream?.endOutput() }
+            upstream?.resume()
+        case .tunnel:
+            upstream?.close()
+            finish()
+        case .done: ()
+        }
+    }
+
+    // MARK: From the app
+
+    func received(interim head: HTTPResponseHead) {
+        lastFromApp = proxy.now
+        guard let client, !response.hasBegun, request.head.minorVersion >= 1 else { return }
+        var buffer = ByteBuffer()
+        buffer.write(ForwardedResponse.interim(head))
+        client.write(buffer)
+    }
+
+    func received(_ head: HTTPResponseHead, _ framing: HTTPFraming) {
+        lastFromApp = proxy.now
+        let context = ForwardedResponse.Context(
+            method: request.head.method, clientMinorVersion: request.head.minorVersion,
+            keepsAlive: request.head.wantsKeepAlive && !proxy.isStopping, waited: response.waited)
+        let forwarded = ForwardedResponse.head(of: head, framing: framing, context)
+        response.hasBegun = true
+        response.body = forwarded.body
+        response.keepsAlive = forwarded.keepsAlive
+        if framing != .none, requestHasEnded,
+            let type = head.fields.first("content-type"), type.lowercased().hasPrefix("text/event-stream")
+        {
+            response.isStream = true
+            gate.becomeStream(id, policy: streams)
+        }
+        var buffer = ByteBuffer()
+        buffer.write(forwarded.head)
+        client?.write(buffer)
+    }
+
+    func received(_ data: ByteBuffer) {
+        lastFromApp = proxy.now
+        guard let client else {
+            response.discarded += data.readableBytes
+            // An app that goes on sending to nobody is told so; one that is at work is not disturbed.
+            if response.discarded > 16 << 20 || response.isStream {
+                upstream?.close()
+                finish()
+            }
+            return
+        }
+        if response.body == .chunked { client.write(HTTPChunk.head(data.readableBytes)) }
+        client.write(data)
+        if response.body == .chunked { client.write(HTTPChunk.end) }
+    }
+
+    func responseEnded(_ trailers: HTTPFields) {
+        guard case .running = state else { return }
+        let client = client
+        if response.body == .chunked { client?.write(HTTPChunk.last(trailers)) }
+        let connection = upstream
+        let isComplete = requestHasEnded
+        finish()
+        if isComplete, gate.isOpen, !proxy.isStopping, let connection, connection.isReusable {
+            proxy.pool.give(connection)
+        } else {
+            connection?.close()
+        }
+        // Without the rest of the request the connection is in the middle of nothing.
+        client?.exchangeEnded(keepsAlive: response.keepsAlive && isComplete)
+    }
+
+    /// The connection ended, or what came on it is no answer.
+    func upstreamFailed(_ problem: String?) {
+        guard !isDone else { return }
+        if case .tunnel = state { return closeStream() }
+        guard client != nil else { return finish() }
+        gate.counters.badGateway += 1
+        if let problem { proxy.log.warning("app answers wrongly", metadata: ["problem": "\(problem)"]) }
+        fail(.broken)
+    }
+
+    func flushToClient() { client?.flush() }
+
+    // MARK: The end
+
+    var isDone: Bool { if case .done = state { true } else { false } }
+
+    /// Gives up an exchange that cannot go on: the app gets no more, the client an answer if it has none.
+    func abandon(_ answer: LocalAnswer) {
+        upstream?.close()
+        fail(answer)
+    }
+
+    private func fail(_ answer: LocalAnswer) {
+        let client = client
+        finish()
+        guard let client else { return }
+        if response.hasBegun {
+            // What was promised cannot be kept; a cut connection says so, a proper end would be a lie.
+            client.close()
+        } else {
+            let nothingLeft = requestHasEnded || request.framing == .none
+            client.answer(answer, to: request.head, keepsAlive: nothingLeft)
+        }
+    }
+
+    /// Lets go of everything; the app is done with the request.
+    func finish() {
+        guard !isDone else { return }
+        let wasAtGate = if case .gate = state { true } else { false }
+        state = .done
+        retry?.cancel()
+        client = nil
+        proxy.exchanges[id] = nil
+        if wasAtGate { gate.leave(id) } else { gate.end(id) }
+    }
+
+    /// Ends what the app takes too long for. Called a few times a second.
+    func sweep(at now: UInt64, _ limits: GatewayLimits) {
+        guard case .running = state, !isHeld, !response.isStream else { return }
+        if client == nil, !requestHasEnded, now > leftAt + 5_000_000_000 {
+            upstream?.close()
+            return finish()
+        }
+        guard requestHasEnded, takesResponse else { return }
+        if now > max(lastFromApp, since) + UInt64(limits.responseMilliseconds) * 1_000_000 {
+            gate.counters.timedOut += 1
+            abandon(.late)
+        }
+    }
+
+    // MARK: Switching protocols
+
+    /// The app agrees to another protocol: from now on bytes go to and fro as they are.
+    func received(switching head: HTTPResponseHead) throws {
+        guard asksUpgrade, let client else { throw HTTPProblem(502, "the app switches to what nobody asked for") }
+        var buffer = ByteBuffer()
+        buffer.write(ForwardedResponse.interim(head))
+        client.write(buffer)
+        client.flush()
+        response.hasBegun = true
+        state = .tunnel
+        gate.becomeStream(id, policy: streams)
+        tunnelFromClient()
+    }
+
+    func tunnelFromApp(_ bytes: ByteBuffer) { client?.write(bytes) }
+
+    private func tunnelFromClient() {
+        guard !isHeld, let client, let upstream else { return }
+        if client.inbox.readableBytes > 0 {
+            upstream.write(client.inbox)
+            upstream.flush()
+            client.inbox = ByteBuffer()
+        }
+        if client.inputHasEnded { upstream.endOutput() } else if upstream.isWritable { client.read() }
+    }
+
+    private func tunnelTakesMore() { tunnelFromClient() }
+    private func tunnelClientEnded() { tunnelFromClient() }
+}
+
+/// Frames of the chunked coding.
+enum HTTPChunk {
+    static let end = ByteBuffer(string: "\r\n")
+
+    static func head(_ length: Int) -> ByteBuffer { ByteBuffer(string: String(length, radix: 16) + "\r\n") }
+
+    static func last(_ trailers: HTTPFields) -> ByteBuffer {
+        var buffer = ByteBuffer(string: "0\r\n")
+        buffer.write(trailers)
+        return buffer
+    }
+}
