@@ -1,0 +1,48 @@
+#define _GNU_SOURCE
+#include "holdfast_files.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+#include <sys/sysmacros.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+int holdfast_clone(int target, int source) { return ioctl(target, FICLONE, source); }
+
+ssize_t holdfast_copy_range(int source, int target, size_t length) {
+    return copy_file_range(source, NULL, target, NULL, length, 0);
+}
+
+int holdfast_syncfs(int descriptor) { return syncfs(descriptor); }
+
+ssize_t holdfast_flistxattr(int descriptor, char *names, size_t size) { return flistxattr(descriptor, names, size); }
+
+ssize_t holdfast_fgetxattr(int descriptor, const char *name, void *value, size_t size) {
+    return fgetxattr(descriptor, name, value, size);
+}
+
+int holdfast_fsetxattr(int descriptor, const char *name, const void *value, size_t size) {
+    return fsetxattr(descriptor, name, value, size, 0);
+}
+
+ssize_t holdfast_llistxattr(const char *path, char *names, size_t size) { return llistxattr(path, names, size); }
+
+ssize_t holdfast_lgetxattr(const char *path, const char *name, void *value, size_t size) {
+    return lgetxattr(path, name, value, size);
+}
+
+int holdfast_lsetxattr(const char *path, const char *name, const void *value, size_t size) {
+    return lsetxattr(path, name, value, size, 0);
+}
+
+int holdfast_open_for_reading(int directory, const char *name) {
+    const int flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
+    int descriptor = openat(directory, name, flags | O_NOATIME);
+    // The kernel refuses O_NOATIME to those who do not own the file.
+    if (descriptor < 0 && errno == EPERM) descriptor = openat(directory, name, flags);
+    return descriptor;
+}
+
+uint64_t holdfast_makedev(unsigned int major, unsigned int minor) { return makedev(major, minor); }

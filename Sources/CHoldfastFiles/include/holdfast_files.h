@@ -1,0 +1,33 @@
+// Linux calls that glibc declares only under _GNU_SOURCE, which Swift's importer does not set.
+// Each function is the call of the same name: same arguments, same result, same errno.
+
+#ifndef HOLDFAST_FILES_H
+#define HOLDFAST_FILES_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/// FICLONE: share all extents of `source` with `target`. Returns 0, or -1 with errno.
+int holdfast_clone(int target, int source);
+
+/// copy_file_range without offsets: copies from and to the descriptors' own positions.
+ssize_t holdfast_copy_range(int source, int target, size_t length);
+
+/// Writes back the whole file system that holds `descriptor`.
+int holdfast_syncfs(int descriptor);
+
+ssize_t holdfast_flistxattr(int descriptor, char *names, size_t size);
+ssize_t holdfast_fgetxattr(int descriptor, const char *name, void *value, size_t size);
+int holdfast_fsetxattr(int descriptor, const char *name, const void *value, size_t size);
+ssize_t holdfast_llistxattr(const char *path, char *names, size_t size);
+ssize_t holdfast_lgetxattr(const char *path, const char *name, void *value, size_t size);
+int holdfast_lsetxattr(const char *path, const char *name, const void *value, size_t size);
+
+/// openat(O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC), with O_NOATIME where the kernel allows it.
+int holdfast_open_for_reading(int directory, const char *name);
+
+/// gnu_dev_makedev and its inverses, for tests of device nodes.
+uint64_t holdfast_makedev(unsigned int major, unsigned int minor);
+
+#endif

@@ -1,0 +1,222 @@
+import CHoldfastFiles
+import Glibc
+import HoldfastModel
+
+/// One worker thread of a session: reads files, cuts them, stores the chunks.
+final class FileWorker {
+    private let core: BackupCore
+    private let writer: BlobWriter
+    private let buffer: RawBuffer
+
+    private init(_ core: BackupCore) throws {
+        self.core = core
+        writer = try BlobWriter(core)
+        buffer = try RawBuffer(capacity: Chunker.largest)
+    }
+
+    /// The body of a worker thread; returns when the queue is closed or something failed.
+    static func run(_ core: BackupCore) {
+        do {
+            let worker = try FileWorker(core)
+            while let work = core.queue.next() { try worker.perform(work) }
+        } catch {
+            core.queue.fail(error)
+            core.windows.wake()
+        }
+    }
+
+    private func perform(_ work: WorkQueue.Work) throws {
+        switch work {
+        case .file(let job):
+            core.gate.enter()
+            defer { core.gate.leave() }
+            core.queue.finish(try store(job))
+        case .chunk(let chunk):
+            core.gate.enterToHelp()
+            defer { core.gate.leave() }
+            try store(chunk)
+        }
+    }
+
+    private func store(_ chunk: ChunkJob) throws {
+        do {
+            let id = try writer.store(chunk.window.buffer.bytes(chunk.range), .data)
+            chunk.assembly.fulfil(chunk.number, id)
+        } catch {
+            core.queue.fail(error)
+            chunk.assembly.wake()
+            throw error
+        }
+    }
+
+    private func store(_ job: FileJob) throws -> FileOutcome {
+        let readAt = Timestamp(core.time.now())
+        var before = stat()
+        guard fstat(job.descriptor.raw, &before) == 0 else { throw systemError("look at", job.path) }
+        guard before.st_mode & S_IFMT == S_IFREG else {
+            // The name led to a file when it was looked at; somebody exchanged it since.
+            return FileOutcome(
+                ticket: job.ticket, status: before, attributes: [], content: .none, bytesRead: -1, readAt: readAt,
+                changedWhileRead: true)
+        }
+        let size = Int(before.st_size)
+        let content: (ids: [ObjectID], bytes: Int)
+        if size > Chunker.largest {
+            content = try storeLarge(job)
+        } else {
+            content = try storeSmall(job, size: size)
+        }
+        var after = stat()
+        guard fstat(job.descriptor.raw, &after) == 0 else { throw systemError("look at", job.path) }
+        let attributes = job.wantsAttributes ? readAttributes(job.descriptor) : []
+        return FileOutcome(
+            ticket: job.ticket, status: before, attributes: attributes, content: Content(content.ids),
+            bytesRead: Int64(content.bytes), readAt: readAt,
+            changedWhileRead: after.st_size != before.st_size || content.bytes != size
+                || Timestamp(after.st_mtim) != Timestamp(before.st_mtim)
+                || Timestamp(after.st_ctim) != Timestamp(before.st_ctim))
+    }
+
+    /// Stores a file that was at most one buffer long; it may have grown meanwhile.
+    private func storeSmall(_ job: FileJob, size: Int) throws -> (ids: [ObjectID], bytes: Int) {
+        var ids: [ObjectID] = []
+        var total = 0
+        var filled = 0
+        var isAtEnd = false
+        repeat {
+            let count = try fill(buffer, from: filled, job, known: total == 0 ? size : nil)
+            total += count - filled
+            filled = count
+            isAtEnd = filled < buffer.capacity
+            var start = 0
+            while let cut = nextCut(buffer, start..<filled, isAtEnd: isAtEnd) {
+                ids.append(try writer.store(buffer.bytes(start..<start + cut), .data))
+                start += cut
+                if !isAtEnd { yield() }
+            }
+            memmove(buffer.base, buffer.base + start, filled - start)
+            filled -= start
+        } while !isAtEnd
+        return (ids, total)
+    }
+
+    /// Stores a large file: reads and cuts here, and lets all workers do the rest.
+    private func storeLarge(_ job: FileJob) throws -> (ids: [ObjectID], bytes: Int) {
+        posix_fadvise(job.descriptor.raw, 0, 0, POSIX_FADV_SEQUENTIAL)
+        let assembly = FileAssembly()
+        var total = 0
+        var filled = 0
+        var isAtEnd = false
+        var window = try takeWindow()
+        repeat {
+            let count = try fill(window.buffer, from: filled, job, known: nil)
+            total += count - filled
+            isAtEnd = count < Chunker.largest
+            var start = 0
+            while let cut = nextCut(window.buffer, start..<count, isAtEnd: isAtEnd) {
+                let chunk = ChunkJob(
+                    window: window, range: start..<start + cut, assembly: assembly, number: assembly.expect())
+                if core.queue.offer(chunk) { core.windows.wake() } else { try store(chunk) }
+                start += cut
+            }
+            if !isAtEnd {
+                let next = try takeWindow()
+                memcpy(next.buffer.base, window.buffer.base + start, count - start)
+                filled = count - start
+                window = next
+            }
+            yield()
+        } while !isAtEnd
+        while !assembly.isComplete {
+            if core.queue.isStopped { throw HoldfastError(.cancelled, "the backup was ended") }
+            if let chunk = core.queue.takeChunk() {
+                try store(chunk)
+            } else {
+                assembly.waitUntilComplete { core.queue.isStopped }
+            }
+        }
+        return (assembly.content, total)
+    }
+
+    /// Length of the next chunk in `range`; nil if more must be read to know it, or if nothing is left.
+    private func nextCut(_ buffer: RawBuffer, _ range: Range<Int>, isAtEnd: Bool) -> Int? {
+        guard !range.isEmpty else { return nil }
+        let cut = core.chunker.firstCut(buffer.bytes(range))
+        return cut < range.count || isAtEnd || range.count >= Chunker.largest ? cut : nil
+    }
+
+    /// A window for the next piece; while none is free, works on waiting chunks.
+    private func takeWindow() throws -> Window {
+        while true {
+            if core.queue.isStopped { throw HoldfastError(.cancelled, "the backup was ended") }
+            let window = try core.windows.take { core.queue.hasChunk || core.queue.isStopped }
+            if let window { return window }
+            if let chunk = core.queue.takeChunk() { try store(chunk) }
+        }
+    }
+
+    /// Lets a hold begin between two pieces.
+    private func yield() {
+        core.gate.leave()
+        core.gate.enter()
+    }
+
+    /// Reads until the buffer is full or the file ends.
+    ///
+    /// - Parameter known: how long the file is; then no read is spent on finding its end.
+    /// - Returns: how many bytes the buffer holds.
+    private func fill(_ buffer: RawBuffer, from start: Int, _ job: FileJob, known: Int?) throws -> Int {
+        var count = start
+        while count < Chunker.largest {
+            if let known, count == known { break }
+            let size = read(job.descriptor.raw, buffer.base + count, Chunker.largest - count)
+            if size == 0 { break }
+            if size < 0 {
+                if errno == EINTR { continue }
+                throw systemError("read", job.path)
+            }
+            count += size
+        }
+        return count
+    }
+}
+
+/// The extended attributes of an open file; none where the file system has none, or where they may not be read.
+func readAttributes(_ descriptor: Descriptor) -> [ExtendedAttribute] {
+    collectAttributes(
+        list: { holdfast_flistxattr(descriptor.raw, $0, $1) },
+        value: { holdfast_fgetxattr(descriptor.raw, $0, $1, $2) })
+}
+
+/// The extended attributes of an entry that cannot be opened, such as a symbolic link or a pipe.
+func readAttributes(in directory: Descriptor, name: [UInt8]) -> [ExtendedAttribute] {
+    let path = Array("/proc/self/fd/\(directory.raw)/".utf8) + name
+    return withCName(path) { path in
+        collectAttributes(
+            list: { holdfast_llistxattr(path, $0, $1) }, value: { holdfast_lgetxattr(path, $0, $1, $2) })
+    }
+}
+
+private func collectAttributes(
+    list: (UnsafeMutablePointer<CChar>?, Int) -> Int,
+    value: (UnsafePointer<CChar>, UnsafeMutableRawPointer?, Int) -> Int
+) -> [ExtendedAttribute] {
+    let size = list(nil, 0)
+    guard size > 0 else { return [] }
+    var names = [CChar](repeating: 0, count: size + 256)
+    let used = names.withUnsafeMutableBufferPointer { list($0.baseAddress, $0.count) }
+    guard used > 0 else { return [] }
+    var attributes: [ExtendedAttribute] = []
+    for name in names[..<used].split(separator: 0) {
+        let bytes = name.map { UInt8(bitPattern: $0) }
+        let content = withCName(bytes) { name -> [UInt8]? in
+            let size = value(name, nil, 0)
+            guard size >= 0 else { return nil }
+            var content = [UInt8](repeating: 0, count: size + 64)
+            let used = content.withUnsafeMutableBytes { value(name, $0.baseAddress, $0.count) }
+            return used < 0 ? nil : Array(content[..<used])
+        }
+        if let content { attributes.append(ExtendedAttribute(name: bytes, value: content)) }
+    }
+    return attributes.sorted { precedes($0.name, $1.name) }
+}

@@ -1,0 +1,108 @@
+import Glibc
+import HoldfastBlobStore
+import HoldfastModel
+import Synchronization
+
+/// Holds one lock in a repository, and refreshes it on a thread of its own until it is released.
+final class LockKeeper: Sendable {
+    private static let refreshMilliseconds: Int32 = 5 * 60 * 1000
+
+    private struct State {
+        var id: ObjectID
+        var isReleased = false
+    }
+
+    private let files: ObjectFiles
+    private let time: any TimeSource
+    private let isExclusive: Bool
+    private let state: Mutex<State>
+    /// Closing the writing end wakes the refreshing thread.
+    private let wakeup: Mutex<Descriptor?>
+
+    /// Takes a lock.
+    ///
+    /// The own lock is stored first and the others are listed then: of two that exclude each other at least one sees
+    /// the other. Stale locks are removed.
+    ///
+    /// - Throws: `locked` naming who holds a lock that excludes this one.
+    static func take(_ files: ObjectFiles, isExclusive: Bool, time: any TimeSource) throws -> LockKeeper {
+        let lock = LockFile.own(isExclusive: isExclusive, time: Timestamp(time.now()))
+        let id = try files.save(lock.encoded(), as: .lock)
+        do {
+            try refuseConflicts(files, own: id, isExclusive: isExclusive, now: lock.time)
+            return try LockKeeper(files, id: id, isExclusive: isExclusive, time: time)
+        } catch {
+            try? files.store.delete(BlobName(kind: .lock, name: id.description))
+            throw error
+        }
+    }
+
+    private init(_ files: ObjectFiles, id: ObjectID, isExclusive: Bool, time: any TimeSource) throws {
+        self.files = files
+        self.time = time
+        self.isExclusive = isExclusive
+        state = Mutex(State(id: id))
+        var ends: (Int32, Int32) = (-1, -1)
+        let result = withUnsafeMutableBytes(of: &ends) { pipe($0.baseAddress?.assumingMemoryBound(to: Int32.self)) }
+        guard result == 0 else { throw systemError("open", "a pipe") }
+        _ = fcntl(ends.0, F_SETFD, FD_CLOEXEC)
+        _ = fcntl(ends.1, F_SETFD, FD_CLOEXEC)
+        let reader = Descriptor(ends.0)
+        wakeup = Mutex(Descriptor(ends.1))
+        startThread("holdfast-lock") { [weak self] in
+            var waiter = pollfd(fd: reader.raw, events: Int16(POLLIN), revents: 0)
+            while poll(&waiter, 1, Self.refreshMilliseconds) == 0 { self?.refresh() }
+        }
+    }
+
+    /// Removes the lock; more calls do nothing.
+    func release() {
+        let id = state.withLock { state -> ObjectID? in
+            if state.isReleased { return nil }
+            state.isReleased = true
+            return state.id
+        }
+        wakeup.withLock { $0 = nil }
+        guard let id else { return }
+        // A lock that cannot be removed goes stale by itself.
+        try? files.store.delete(BlobName(kind: .lock, name: id.description))
+    }
+
+    private func refresh() {
+        state.withLock { state in
+            guard !state.isReleased else { return }
+            let lock = LockFile.own(isExclusive: isExclusive, time: Timestamp(time.now()))
+            // A refresh that fails is tried again in five minutes, long before the lock is stale.
+            guard let id = try? files.save(lock.encoded(), as: .lock) else { return }
+            try? files.store.delete(BlobName(kind: .lock, name: state.id.description))
+            state.id = id
+        }
+    }
+
+    private static func refuseConflicts(
+        _ files: ObjectFiles, own: ObjectID, isExclusive: Bool, now: Timestamp
+    ) throws {
+        for entry in try files.store.list(.lock) {
+            guard let id = ObjectID(hex: entry.name.name), id != own else { continue }
+            let lock: LockFile
+            do {
+                lock = try LockFile(decoding: files.load(.lock, id), id: id)
+            } catch let error as HoldfastError where error.code == .notFound {
+                continue
+            } catch let error as HoldfastError where error.code == .damaged {
+                // Torn or foreign: it says nothing about who holds what. restic asks for `unlock` here as well.
+                throw HoldfastError(
+                    .locked, "the lock \(id) cannot be read", hint: "Run 'restic unlock' once no backup runs",
+                    cause: error)
+            }
+            if lock.isStale(now: now) {
+                try? files.store.delete(entry.name)
+            } else if lock.isExclusive || isExclusive {
+                throw HoldfastError(
+                    .locked,
+                    "the repository is locked by process \(lock.process) of \(lock.username) on \(lock.hostname)",
+                    hint: "Wait until that has ended, or run 'restic unlock' if it is gone")
+            }
+        }
+    }
+}

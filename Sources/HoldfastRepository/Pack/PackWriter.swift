@@ -1,0 +1,130 @@
+import HoldfastBlobStore
+import HoldfastModel
+
+/// A pack that is durable in the store.
+struct FinishedPack: Sendable {
+    let id: ObjectID
+    let entries: [PackEntry]
+    let size: Int
+}
+
+/// Keeps the open packs, and puts full ones into the store on threads of its own.
+///
+/// A thread takes a builder, appends and gives it back; so there are never more open packs of one type than threads
+/// that write, and usually fewer. At most `queueLimit` full packs wait: then `give` blocks. The memory of all packs
+/// together is bounded by `2 * (workers + 1) + queueLimit + uploaders` packs of 17 MiB, half of which are never used.
+final class PackWriter: @unchecked Sendable {
+    static let uploaderCount = 2
+    private static let queueLimit = 1
+
+    private let store: any BlobStore
+    private let key: MasterKey
+    private let gate: WorkGate
+    private let condition = Condition()
+    // Below: only inside `condition.locked`.
+    private var open: [PackBuilder] = []
+    private var spare: [PackBuilder] = []
+    private var waiting: [(builder: PackBuilder, id: ObjectID)] = []
+    private var uploading = 0
+    private var finished: [FinishedPack] = []
+    private var failure: (any Error)?
+    private var isClosed = false
+
+    init(store: any BlobStore, key: MasterKey, gate: WorkGate) {
+        self.store = store
+        self.key = key
+        self.gate = gate
+    }
+
+    func start() {
+        for index in 0..<Self.uploaderCount { startThread("holdfast-put-\(index)") { self.upload() } }
+    }
+
+    /// An open pack of that type, for the caller alone until `give`.
+    func take(_ type: BlobType) throws -> PackBuilder {
+        let builder = try condition.locked { () -> PackBuilder? in
+            if let failure { throw failure }
+            if let index = open.lastIndex(where: { $0.type == type }) { return open.remove(at: index) }
+            if let index = spare.lastIndex(where: { $0.type == type }) { return spare.remove(at: index) }
+            return nil
+        }
+        return try builder ?? PackBuilder(type: type)
+    }
+
+    /// Takes a pack back; a full one is closed and queued for the store.
+    func give(_ builder: PackBuilder, sealing: SealingContext) throws {
+        if builder.isFull {
+            try enqueue(builder, sealing: sealing)
+        } else {
+            condition.locked { open.append(builder) }
+        }
+    }
+
+    /// Puts all open packs into the store, and waits until every pack is durable.
+    ///
+    /// - Returns: all packs that became durable since the last call.
+    func flush(sealing: SealingContext) throws -> [FinishedPack] {
+        while let builder = condition.locked({ open.popLast() }) {
+            if builder.entries.isEmpty { continue }
+            try enqueue(builder, sealing: sealing)
+        }
+        return try condition.locked {
+            while failure == nil && (!waiting.isEmpty || uploading > 0) { condition.wait() }
+            if let failure { throw failure }
+            defer { finished.removeAll() }
+            return finished
+        }
+    }
+
+    /// Ends the threads; what is not durable yet is dropped.
+    func close() {
+        condition.locked {
+            isClosed = true
+            waiting.removeAll()
+            condition.broadcast()
+        }
+    }
+
+    private func enqueue(_ builder: PackBuilder, sealing: SealingContext) throws {
+        let id = try builder.finish(sealing: sealing)
+        try condition.locked {
+            while waiting.count >= Self.queueLimit && failure == nil && !isClosed { condition.wait() }
+            if let failure { throw failure }
+            waiting.append((builder, id))
+            condition.broadcast()
+        }
+    }
+
+    private func upload() {
+        while let (builder, id) = next() {
+            gate.pass()
+            do {
+                try store.put(BlobName(kind: .data, name: id.description), builder.bytes)
+                let pack = FinishedPack(id: id, entries: builder.entries, size: builder.size)
+                try builder.reset()
+                condition.locked {
+                    finished.append(pack)
+                    spare.append(builder)
+                    uploading -= 1
+                    condition.broadcast()
+                }
+            } catch {
+                condition.locked {
+                    failure = failure ?? error
+                    uploading -= 1
+                    condition.broadcast()
+                }
+            }
+        }
+    }
+
+    private func next() -> (PackBuilder, ObjectID)? {
+        condition.locked {
+            while waiting.isEmpty && !isClosed { condition.wait() }
+            guard !waiting.isEmpty else { return nil }
+            uploading += 1
+            condition.broadcast()
+            return waiting.removeFirst()
+        }
+    }
+}

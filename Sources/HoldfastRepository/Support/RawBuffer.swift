@@ -1,0 +1,39 @@
+import Glibc
+import HoldfastModel
+
+/// Memory that is reused from one piece of work to the next; pages that are never touched cost nothing.
+///
+/// Owned by one thread at a time: whoever takes it from a pool.
+final class RawBuffer {
+    private(set) var base: UnsafeMutableRawPointer
+    private(set) var capacity: Int
+
+    init(capacity: Int) throws {
+        guard let memory = malloc(max(capacity, 64)) else {
+            throw HoldfastError(.system, "no memory for a buffer of \(capacity) bytes")
+        }
+        base = memory
+        self.capacity = max(capacity, 64)
+    }
+
+    deinit { free(base) }
+
+    /// Makes room for `needed` bytes; what is in the buffer stays.
+    func reserve(_ needed: Int) throws {
+        guard needed > capacity else { return }
+        let larger = max(needed, capacity + capacity / 2)
+        guard let memory = realloc(base, larger) else {
+            throw HoldfastError(.system, "no memory for a buffer of \(larger) bytes")
+        }
+        base = memory
+        capacity = larger
+    }
+
+    func bytes(_ range: Range<Int>) -> UnsafeRawBufferPointer {
+        UnsafeRawBufferPointer(start: base + range.lowerBound, count: range.count)
+    }
+
+    func mutableBytes(_ range: Range<Int>) -> UnsafeMutableRawBufferPointer {
+        UnsafeMutableRawBufferPointer(start: base + range.lowerBound, count: range.count)
+    }
+}
