@@ -153,7 +153,8 @@ public final class ReplicatedBlobStore: BlobStore {
     /// How each site fared since this store was made, in the order of `sites`.
     public func report() -> [SiteReport] {
         let standings = replication.read { $0.standings }
-        let devices = sites.map { $0.store.device() }
+        // Looking at a disk that hangs would hang as well.
+        let devices = sites.indices.map { standings[$0].isLate ? nil : sites[$0].store.device() }
         return sites.indices.map { index in
             let site = sites[index]
             let others = sites.indices.filter { $0 != index && devices[$0] != nil && devices[$0] == devices[index] }
@@ -338,11 +339,12 @@ extension ReplicatedBlobStore {
         for entry in entries { own[entry.name] = entry.size }
         guard own != sizes else { return }
         let lacking = sizes.filter { own[$0.key] != $0.value }
+        let others = replication.read { replication in
+            replication.readingOrder.filter { $0 != site && !replication.standings[$0].isLate }
+        }
         let isReal = lacking.prefix(64).contains { name, size in
             if let present = try? sites[site].store.size(name), present >= size { return false }
-            return sites.indices.contains { other in
-                other != site && (try? sites[other].store.size(name)) == size
-            }
+            return others.contains { (try? sites[$0].store.size(name)) == size }
         }
         guard isReal else { return }
         let error = HoldfastError(.damaged, "it lacks \(lacking.count) \(kind.rawValue) objects that another site has")

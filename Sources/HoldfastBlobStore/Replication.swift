@@ -4,8 +4,8 @@ import HoldfastModel
 ///
 /// Legal moves: whole -> behind -> out, or whole -> out; never back, because what a site missed is not made up for in
 /// the same session. Late comes and goes.
-struct SiteStanding: Sendable {
-    enum Condition: Sendable {
+package struct SiteStanding: Sendable {
+    package enum Condition: Sendable {
         /// It took every put, and is not known to lack anything.
         case whole
         /// It lacks something that another site has, or could not be looked at. It is still written to.
@@ -14,23 +14,23 @@ struct SiteStanding: Sendable {
         case out(HoldfastError)
     }
 
-    private(set) var condition = Condition.whole
+    package private(set) var condition = Condition.whole
     /// Calls that were given to it and have no answer.
-    private(set) var outstanding = 0
+    package private(set) var outstanding = 0
     /// A call returned without its answer. It is not waited for until it has answered all that is outstanding.
-    private(set) var isLate = false
+    package private(set) var isLate = false
     /// The last read from it failed; that does not mean that it lacks anything, and others are asked first.
-    private(set) var failedToRead = false
-    private(set) var storedObjects = 0
-    private(set) var storedBytes: Int64 = 0
+    package private(set) var failedToRead = false
+    package private(set) var storedObjects = 0
+    package private(set) var storedBytes: Int64 = 0
 
-    var isWhole: Bool { if case .whole = condition { true } else { false } }
+    package var isWhole: Bool { if case .whole = condition { true } else { false } }
 
     /// Why it gets no more puts; nil if it does.
-    var refusal: HoldfastError? { if case .out(let error) = condition { error } else { nil } }
+    package var refusal: HoldfastError? { if case .out(let error) = condition { error } else { nil } }
 
     /// The error that speaks against it being complete; nil if it is.
-    var problem: HoldfastError? {
+    package var problem: HoldfastError? {
         switch condition {
         case .behind(let error), .out(let error): error
         case .whole where outstanding > 0:
@@ -39,49 +39,54 @@ struct SiteStanding: Sendable {
         }
     }
 
-    mutating func triedToRead(_ succeeded: Bool) { failedToRead = !succeeded }
+    package mutating func triedToRead(_ succeeded: Bool) { failedToRead = !succeeded }
 
-    mutating func ask() { outstanding += 1 }
+    package mutating func ask() { outstanding += 1 }
 
-    mutating func answered() {
+    package mutating func answered() {
         outstanding -= 1
         if outstanding == 0 { isLate = false }
     }
 
-    mutating func stored(bytes: Int) {
+    package mutating func stored(bytes: Int) {
         storedObjects += 1
         storedBytes += Int64(bytes)
     }
 
-    mutating func missedPut(_ error: HoldfastError) {
+    package mutating func missedPut(_ error: HoldfastError) {
         if refusal == nil { condition = .out(error) }
     }
 
-    mutating func fallBehind(_ error: HoldfastError) {
+    package mutating func fallBehind(_ error: HoldfastError) {
         if isWhole { condition = .behind(error) }
     }
 
     /// Somebody stopped waiting for it.
-    mutating func wasNotWaitedFor() {
+    package mutating func wasNotWaitedFor() {
         if outstanding > 0 { isLate = true }
     }
 }
 
 /// Who is asked in one call.
-struct Participant: Sendable, Hashable {
-    let site: Int
+package struct Participant: Sendable, Hashable {
+    package let site: Int
     /// Whether the call waits for it after the quorum is met; not for a site that is late.
-    let isAwaited: Bool
+    package let isAwaited: Bool
+
+    package init(site: Int, isAwaited: Bool) {
+        self.site = site
+        self.isAwaited = isAwaited
+    }
 }
 
 /// All sites of a session: decides which of them take part in a call.
-struct Replication: Sendable {
-    private(set) var standings: [SiteStanding]
-    let quorum: Int
+package struct Replication: Sendable {
+    package private(set) var standings: [SiteStanding]
+    package let quorum: Int
     /// How many unanswered calls a late site may have before it is given up; bounds the memory that it pins.
-    let lateLimit: Int
+    package let lateLimit: Int
 
-    init(sites: Int, quorum: Int, lateLimit: Int) {
+    package init(sites: Int, quorum: Int, lateLimit: Int) {
         self.standings = Array(repeating: SiteStanding(), count: sites)
         self.quorum = quorum
         self.lateLimit = lateLimit
@@ -93,7 +98,7 @@ struct Replication: Sendable {
     /// that a site lists should be restorable from it.
     ///
     /// - Returns: nil if fewer are left than the quorum.
-    mutating func admitPut(of kind: BlobKind) -> [Participant]? {
+    package mutating func admitPut(of kind: BlobKind) -> [Participant]? {
         for site in standings.indices where standings[site].isLate && standings[site].outstanding >= lateLimit {
             standings[site].missedPut(
                 HoldfastError(.timedOut, "it is too slow: \(lateLimit) calls are waiting for an answer"))
@@ -106,12 +111,12 @@ struct Replication: Sendable {
     }
 
     /// Picks the sites for a question to all: those that are late are left out, so that they do not hold it up.
-    mutating func admitQuestion() -> [Participant] {
+    package mutating func admitQuestion() -> [Participant] {
         standings.indices.filter { !standings[$0].isLate }.map { admit($0) }
     }
 
     /// Sites in the order in which to read from them: good ones first, those that may hang last.
-    var readingOrder: [Int] {
+    package var readingOrder: [Int] {
         func rank(_ standing: SiteStanding) -> Int {
             if standing.isLate { return 4 }
             if standing.failedToRead { return 3 }
@@ -125,7 +130,7 @@ struct Replication: Sendable {
     }
 
     /// The worst that is known against any site: what a call fails with when the quorum is not met.
-    var worstProblem: (site: Int, error: HoldfastError)? {
+    package var worstProblem: (site: Int, error: HoldfastError)? {
         let problems = standings.enumerated().compactMap { site, standing in standing.problem.map { (site, $0) } }
         let code: (HoldfastError.Code) -> (site: Int, error: HoldfastError)? = { code in
             problems.first { $0.1.code == code }.map { (site: $0.0, error: $0.1) }
@@ -134,7 +139,7 @@ struct Replication: Sendable {
     }
 
     /// Changes what is known of one site.
-    mutating func change(_ site: Int, _ body: (inout SiteStanding) -> Void) { body(&standings[site]) }
+    package mutating func change(_ site: Int, _ body: (inout SiteStanding) -> Void) { body(&standings[site]) }
 
     private mutating func admit(_ site: Int) -> Participant {
         let isLate = standings[site].isLate
@@ -144,8 +149,8 @@ struct Replication: Sendable {
 }
 
 /// The answers to one call, and whether they are enough.
-struct QuorumTally: Sendable {
-    enum Verdict: Sendable, Hashable {
+package struct QuorumTally: Sendable {
+    package enum Verdict: Sendable, Hashable {
         /// Too few successes yet, and enough sites that may still have one.
         case undecided
         /// Enough successes; sites that are worth a short wait have not answered.
@@ -158,20 +163,20 @@ struct QuorumTally: Sendable {
 
     private let quorum: Int
     /// Participants without an answer.
-    private(set) var pending: Set<Participant>
+    package private(set) var pending: Set<Participant>
     private var successes = 0
 
-    init(quorum: Int, participants: [Participant]) {
+    package init(quorum: Int, participants: [Participant]) {
         self.quorum = quorum
         self.pending = Set(participants)
     }
 
-    mutating func answer(_ participant: Participant, isSuccess: Bool) {
+    package mutating func answer(_ participant: Participant, isSuccess: Bool) {
         guard pending.remove(participant) != nil else { return }
         if isSuccess { successes += 1 }
     }
 
-    var verdict: Verdict {
+    package var verdict: Verdict {
         if successes >= quorum { return pending.contains { $0.isAwaited } ? .stragglers : .met }
         return successes + pending.count >= quorum ? .undecided : .unreachable
     }

@@ -11,20 +11,13 @@ package enum BlobSamples {
     /// Bytes that do not compress and do not repeat (SplitMix64: Steele, Lea, Flood, OOPSLA 2014).
     package static func bytes(_ count: Int, seed: UInt64) -> [UInt8] {
         var state = seed
-        return [UInt8](unsafeUninitializedCapacity: count) { buffer, initialized in
-            var index = 0
-            while index < count {
-                state &+= 0x9e37_79b9_7f4a_7c15
-                var word = (state ^ (state >> 30)) &* 0xbf58_476d_1ce4_e5b9
-                word = (word ^ (word >> 27)) &* 0x94d0_49bb_1331_11eb
-                word ^= word >> 31
-                for _ in 0..<min(8, count - index) {
-                    buffer[index] = UInt8(truncatingIfNeeded: word)
-                    word >>= 8
-                    index += 1
-                }
-            }
-            initialized = count
+        var words = [UInt64](repeating: 0, count: (count + 7) / 8)
+        for index in words.indices {
+            state &+= 0x9e37_79b9_7f4a_7c15
+            var word = (state ^ (state >> 30)) &* 0xbf58_476d_1ce4_e5b9
+            word = (word ^ (word >> 27)) &* 0x94d0_49bb_1331_11eb
+            words[index] = word ^ (word >> 31)
         }
+        return words.withUnsafeBytes { Array($0.prefix(count)) }
     }
 }
