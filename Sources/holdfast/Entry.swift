@@ -1,4 +1,5 @@
 import ArgumentParser
+import Foundation
 import HoldfastCommands
 
 // The door: the tree of verbs. What they do lies in the targets below.
@@ -18,6 +19,7 @@ struct Holdfast: AsyncParsableCommand {
             + CommandTree.clientCommands)
 
     static func main() async {
-        await CommandRunner.run(Self.self)
+        let status = await CommandRunner.run(Self.self, Array(CommandLine.arguments.dropFirst()))
+        exit(status.rawValue)
     }
 }

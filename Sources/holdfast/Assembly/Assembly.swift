@@ -18,6 +18,25 @@ struct Assembly {
         var certificate: String?
         var key: String?
         var insecure: Bool
+
+        func tls() throws -> ServerConfiguration.TLSFiles? {
+            switch (certificate, key) {
+            case (nil, nil): return nil
+            case (let certificate?, let key?): return ServerConfiguration.TLSFiles(certificate: certificate, key: key)
+            default:
+                throw HoldfastError(
+                    .invalidInput, "HTTPS needs both a certificate and a key",
+                    hint: "Give --tls-certificate and --tls-key")
+            }
+        }
+
+        /// Where the local command line finds the API.
+        func url(port: Int) throws -> String {
+            let address = try HostAndPort(api)
+            let host = ["0.0.0.0", "::", ""].contains(address.host) ? "127.0.0.1" : address.host
+            let scheme = certificate == nil ? "http" : "https"
+            return "\(scheme)://\(host.contains(":") ? "[\(host)]" : host):\(port)"
+        }
     }
 
     let home: StateDirectory
@@ -35,14 +54,34 @@ struct Assembly {
         let lock = try await offload("start") { [home] in try InstallationLock(home) }
         let parts = try await offload("start") { [self] in try start() }
         let server = HoldfastServer(
-            catalogue: parts.catalogue, operations: parts.operations, configuration: configuration, time: SystemTime())
-        try home.writePrivate("\(try apiURL())\n", to: home.url)
-        logger.notice("serving", metadata: ["api": "\(listen.api)", "home": "\(home.path)"])
+            catalogue: parts.catalogue, operations: parts.operations, configuration: configuration, time: SystemTime(),
+            logger: Logger(label: "holdfast.server"))
         var failure: (any Error)?
-        do { try await server.run() } catch { failure = error }
+        do { try await serve(server) } catch { failure = error }
         try await offload("stop") { [self] in parts.stop(everything: stopEverything, launcher: try launcher()) }
         withExtendedLifetime(lock) {}
         if let failure { throw failure }
+    }
+
+    /// Serves until SIGTERM or SIGINT.
+    private func serve(_ server: HoldfastServer) async throws {
+        let (home, listen, logger) = (home, listen, logger)
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask {
+                try await server.run { port in
+                    do {
+                        try home.writePrivate("\(try listen.url(port: port))\n", to: home.url)
+                        logger.notice("serving", metadata: ["port": "\(port)", "home": "\(home.path)"])
+                    } catch {
+                        logger.error("cannot note the URL", metadata: ["error": "\(error)"])
+                    }
+                }
+            }
+            group.addTask { await Interruption.wait() }
+            try await group.next()
+            group.cancelAll()
+            try await group.waitForAll()
+        }
     }
 
     private func launcher() throws -> Launcher {
@@ -51,15 +90,10 @@ struct Assembly {
 
     private func serverConfiguration() throws -> ServerConfiguration {
         let address = try HostAndPort(listen.api)
-        return try ServerConfiguration(
-            host: address.host, port: address.port, certificate: listen.certificate, key: listen.key,
-            insecure: listen.insecure)
-    }
-
-    private func apiURL() throws -> String {
-        let address = try HostAndPort(listen.api)
-        let host = ["0.0.0.0", "::", ""].contains(address.host) ? "127.0.0.1" : address.host
-        return "\(listen.certificate == nil ? "http" : "https")://\(host.contains(":") ? "[\(host)]" : host):\(address.port)"
+        let configuration = ServerConfiguration(
+            host: address.host, port: address.port, tls: try listen.tls(), allowsInsecure: listen.insecure)
+        try configuration.validate()
+        return configuration
     }
 
     /// Opens the catalogue, finds or starts the other processes, settles what was open, begins to work.

@@ -1,4 +1,5 @@
 import Foundation
+import HoldfastControl
 import HoldfastEnvironments
 import HoldfastGateway
 import HoldfastModel
@@ -35,18 +36,30 @@ struct Launcher: Sendable {
         if (try? client.status()) != nil { return client }
         logger.notice("starting a supervisor", metadata: ["environment": "\(environment)"])
         try layout.create()
-        let log = layout.log("supervise")
+        let log = layout.superviseLog
         try start(["supervise", "--home", home.path, "--run", home.run, "--environment", environment.rawValue], log: log)
         _ = try waitFor("the supervisor of environment \(environment)", log: log) { try client.status() }
         return client
     }
 
+    /// Ends the gateway; for installations that stop as a whole.
+    func stopGateway() {
+        for entry in ProcessTable.all() {
+            guard let data = FileManager.default.contents(atPath: "/proc/\(entry.pid)/cmdline") else { continue }
+            let words = data.split(separator: 0).map { String(decoding: $0, as: UTF8.self) }
+            guard words.dropFirst().starts(with: ["gateway", "--home", home.path]) else { continue }
+            entry.handle.signal(SIGTERM)
+            _ = entry.handle.wait(timeout: .seconds(5))
+        }
+    }
+
     private func start(_ arguments: [String], log: String) throws {
-        var specification = ProcessSpecification(executable: binary, arguments: arguments)
-        specification.environment = ProcessInfo.processInfo.environment
-        specification.directory = home.path
-        specification.output = .file(log)
-        _ = try DetachedProcess.spawn(specification)
+        let specification = ProcessSpecification(
+            executable: binary, arguments: arguments, environment: ProcessInfo.processInfo.environment,
+            directory: home.path, logFile: log)
+        let handle = try DetachedProcess.spawn(specification)
+        // Until it is waited for, a child that ended would stay in the process table.
+        startThread("reap") { _ = handle.wait(timeout: nil) }
     }
 
     private func waitFor<Value>(_ what: String, log: String, _ answer: () throws -> Value) throws -> Value {

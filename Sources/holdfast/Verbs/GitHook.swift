@@ -1,0 +1,101 @@
+import ArgumentParser
+import Foundation
+import HoldfastAPI
+import HoldfastClient
+import HoldfastCommands
+import HoldfastControl
+import HoldfastEnvironments
+import HoldfastModel
+
+/// `holdfast git-hook`: called by the hooks of a project's repository.
+struct GitHook: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "git-hook", abstract: "Checks and deploys what is pushed; called by Git.", shouldDisplay: false)
+
+    @Option(help: "The state directory.")
+    var home: String
+
+    @Option(help: "The project's id.")
+    var project: String
+
+    @Argument(help: "pre-receive or post-receive.")
+    var hook: String
+
+    func run() async throws {
+        guard let project = ProjectID(project) else {
+            throw HoldfastError(.invalidInput, "'\(project)' is not the id of a project")
+        }
+        let directory = StateDirectory(home)
+        let input = try FileHandle.standardInput.readToEnd() ?? Data()
+        let updates = try GitReferenceUpdate.parse(String(decoding: input, as: UTF8.self))
+        switch hook {
+        case "pre-receive": try check(updates, project, directory)
+        case "post-receive": try await deploy(updates, project, directory)
+        default: throw HoldfastError(.invalidInput, "'\(hook)' is not a hook of ours")
+        }
+    }
+
+    /// Refuses the push if a configuration in it is wrong.
+    private func check(_ updates: [GitReferenceUpdate], _ project: ProjectID, _ home: StateDirectory) throws {
+        let repository = GitRepository(
+            path: home.gitDirectory(project), quarantine: GitQuarantine(environment: ProcessInfo.processInfo.environment))
+        let lines = try GitPushCheck(repository: repository, types: InstalledTypes()).check(updates)
+        for line in lines { Surroundings.current.output.error(line) }
+    }
+
+    /// Asks `serve` to deploy each branch and shows the log until it is done.
+    private func deploy(_ updates: [GitReferenceUpdate], _ project: ProjectID, _ home: StateDirectory) async throws {
+        let output = Surroundings.current.output
+        var failed = false
+        for update in updates {
+            guard let branch = update.branch else { continue }
+            guard let commit = update.new else {
+                output.error("Branch \(branch) is gone; its environment stays until environment:delete.")
+                continue
+            }
+            guard let activity = try await queue(branch, commit, project, home, output) else { continue }
+            let succeeded = try await follow(activity, project, home, output)
+            failed = failed || !succeeded
+        }
+        if failed { throw CommandFailure(.failure) }
+    }
+
+    private func queue(
+        _ branch: String, _ commit: String, _ project: ProjectID, _ home: StateDirectory, _ output: Output
+    ) async throws -> ActivityID? {
+        let message = PushMessage(project: project, branch: branch, commit: commit)
+        do {
+            return try await offload("push") {
+                let connection = try ControlConnection(path: "\(home.run)/serve.sock")
+                defer { connection.close() }
+                let answer: PushAnswer = try connection.call(message, timeout: .seconds(30))
+                return answer.activity
+            }
+        } catch let error as HoldfastError where error.code == .unavailable {
+            output.error("The control plane is down; the push is kept, and deployed when it starts.")
+            return nil
+        }
+    }
+
+    private func follow(
+        _ id: ActivityID, _ project: ProjectID, _ home: StateDirectory, _ output: Output
+    ) async throws -> Bool {
+        let url = try String(contentsOfFile: home.url, encoding: .utf8)
+        let token = try String(contentsOfFile: home.token, encoding: .utf8)
+        return try await APIClient.withClient(
+            server: try ServerAddress(url.trimmingCharacters(in: .whitespacesAndNewlines)),
+            token: Secret(token.trimmingCharacters(in: .whitespacesAndNewlines)), time: SystemTime()
+        ) { client in
+            let activity = try await client.activity(id.rawValue, of: try await client.project(project))
+            let final = try await client.wait(for: activity, observer: LogPrinter(output: output))
+            return final.value.result == "success"
+        }
+    }
+}
+
+private final class LogPrinter: ActivityObserver {
+    private let output: Output
+    init(output: Output) { self.output = output }
+    func activityLogged(_ message: LogMessage) { output.errorPart(message.text) }
+    func activityChanged(_ activity: Resource<API.Activity>) {}
+}
