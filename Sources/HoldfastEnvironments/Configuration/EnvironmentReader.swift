@@ -72,8 +72,8 @@ struct EnvironmentReader {
         _ fields: [String: ConfigurationCursor], _ configuration: EnvironmentConfiguration
     ) {
         // Names that were given but refused for another fault are not reported a second time.
-        let services = Set(fields["services"]?.keys ?? [])
-        let apps = Set(fields["applications"]?.keys ?? [])
+        let services = Set(fields["services"]?.keys.filter(ConfigurationCursor.isName) ?? [])
+        let apps = Set(fields["applications"]?.keys.filter(ConfigurationCursor.isName) ?? [])
         let there = services.union(apps).sorted().joined(separator: ", ")
         for (name, cursor) in fields["applications"]?.entriesQuietly ?? [] {
             guard let app = configuration.applications[name] else { continue }
@@ -90,7 +90,7 @@ struct EnvironmentReader {
                 guard !owners.contains(owner) else { continue }
                 let list = owners.sorted().joined(separator: ", ")
                 problems.fault(
-                    line: cursor.line(of: ["mounts"]), path: "\(cursor.path).mounts.\(path).service",
+                    line: cursor.line(ofMount: path), path: "\(cursor.path).mounts.\(path).service",
                     found: ConfigurationProblems.quote(owner),
                     expected: mount.source == .service
                         ? "a service of this file\(list.isEmpty ? "" : ": " + list)"
@@ -232,6 +232,15 @@ extension ConfigurationCursor {
     func line(of path: [String]) -> Int {
         guard let first = path.first, let next = entriesQuietly.first(where: { $0.key == first }) else { return line }
         return next.cursor.line(of: Array(path.dropFirst()))
+    }
+}
+
+extension ConfigurationCursor {
+    /// The line of a mount of this app, which may be written in another way than its path is kept.
+    fileprivate func line(ofMount path: String) -> Int {
+        let mounts = entriesQuietly.first { $0.key == "mounts" }?.cursor
+        let entry = mounts?.entriesQuietly.first { (try? MountPath.mount($0.key)) == path }
+        return entry?.cursor.line ?? mounts?.line ?? line
     }
 }
 

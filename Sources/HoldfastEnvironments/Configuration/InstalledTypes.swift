@@ -96,9 +96,9 @@ package struct InstalledTypes: Sendable {
     package func path(for type: ResolvedType, links: String) throws -> String {
         guard !type.programs.isEmpty else { return Self.systemPath }
         let name = "\(links)/\(type.reference.name)-\(type.reference.version)"
-        try DurableFiles.makeDirectory(name, mode: 0o755)
+        try EnvironmentLayout.makeDirectory(name, mode: 0o755)
         for (program, target) in type.programs {
-            try DurableFiles.link("\(name)/\(program)", to: target)
+            try FileTree.link("\(name)/\(program)", to: target)
         }
         return "\(name):\(Self.systemPath)"
     }

@@ -30,7 +30,9 @@ package struct EnvironmentIdentity: Sendable, Hashable, Codable {
     }
 
     /// PLATFORM_ENVIRONMENT: the branch as a host name can hold it, made unique by a hash, such as `main-bvxea6i`.
-    package var machineName: String {
+    package var machineName: String { Self.machineName(project: project, name: name) }
+
+    private static func machineName(project: ProjectID, name: String) -> String {
         let allowed = name.lowercased().utf8.map { byte -> UInt8 in
             (97...122).contains(byte) || (48...57).contains(byte) ? byte : 45
         }
@@ -46,25 +48,59 @@ package struct EnvironmentIdentity: Sendable, Hashable, Codable {
         return trimmed.isEmpty ? suffix : "\(trimmed)-\(suffix)"
     }
 
+    /// The host of an environment that nobody gave another one: every name under `localhost` is this machine.
+    package static func defaultHost(project: ProjectID, name: String) -> String {
+        machineName(project: project, name: name) + ".localhost"
+    }
+
     /// Reads it from an environment's directory.
     ///
     /// - Throws: `notFound` if there is none, `damaged` if it cannot be read.
     package static func read(from directory: String) throws -> EnvironmentIdentity {
         let path = "\(directory)/\(fileName)"
-        guard let data = FileManager.default.contents(atPath: path) else {
+        guard let bytes = try DurableFile.read(path) else {
             throw HoldfastError(
                 .notFound, "there is no '\(path)'", hint: "Redeploy the environment, which writes it again")
         }
         do {
-            return try JSONDecoder().decode(EnvironmentIdentity.self, from: data)
+            return try JSONDecoder().decode(EnvironmentIdentity.self, from: Data(bytes))
         } catch {
-            throw HoldfastError(.damaged, "'\(path)' cannot be read", cause: error)
+            throw HoldfastError(
+                .damaged, "'\(path)' cannot be read", hint: "Delete it and redeploy the environment", cause: error)
         }
     }
 
     /// Writes it into an environment's directory, durable and in one step. Only the owner can read it.
     package func write(to directory: String) throws {
-        let text = try JSONText.encode(self) + "\n"
-        try DurableFiles.write(Array(text.utf8), to: "\(directory)/\(Self.fileName)", mode: 0o600)
+        try DurableFile.write(Array((try JSONText.encode(self) + "\n").utf8), to: "\(directory)/\(Self.fileName)")
+    }
+
+    /// The identity of an environment, written anew if it is missing or if branch or type have changed since.
+    ///
+    /// - Parameters:
+    ///   - host: the host it gets; nil leaves the one it has, or gives it the default one.
+    ///   - repository: the project's Git directory, where the project's entropy is kept.
+    package static func prepare(
+        for environment: Environment, in directory: String, host: String? = nil, repository: String
+    ) throws -> EnvironmentIdentity {
+        let known = try? read(from: directory)
+        let identity = EnvironmentIdentity(
+            project: environment.project, environment: environment.id, name: environment.name,
+            type: environment.type,
+            host: host ?? known?.host ?? defaultHost(project: environment.project, name: environment.name),
+            entropy: try known?.entropy ?? entropy(in: repository))
+        if identity != known { try identity.write(to: directory) }
+        return identity
+    }
+
+    /// The project's entropy: 32 random bytes, made once.
+    private static func entropy(in repository: String) throws -> Secret {
+        let path = "\(repository)/holdfast-entropy"
+        if let bytes = try DurableFile.read(path), bytes.count == 64 { return Secret(String(decoding: bytes, as: UTF8.self)) }
+        var generator = SystemRandomNumberGenerator()
+        let digits = Array("0123456789abcdef".utf8)
+        let bytes = (0..<64).map { _ in digits[Int.random(in: 0..<16, using: &generator)] }
+        try DurableFile.write(bytes, to: path)
+        return Secret(String(decoding: bytes, as: UTF8.self))
     }
 }
