@@ -1,0 +1,139 @@
+import ArgumentParser
+import Foundation
+import HoldfastAPI
+import HoldfastClient
+import HoldfastModel
+
+/// `activity:list`
+package struct ActivityList: ClientCommand {
+    package static let configuration = CommandConfiguration(
+        commandName: "activity:list", abstract: "List activities, newest first.",
+        discussion: """
+            Columns: id, created, description, progress, state, result (shown by default), completed, type, \
+            environments, time_execute, time_wait.
+            """,
+        aliases: ["activities", "act"])
+
+    @Option(name: [.customShort("t"), .customLong("type")], help: "Only this type, such as environment.backup.")
+    var type: [String] = []
+
+    @Option(name: [.customShort("x"), .customLong("exclude-type")], help: "Not this type; '*' stands for any text.")
+    var excludeType: [String] = []
+
+    @Option(help: ArgumentHelp("No more than so many.", valueName: "number"))
+    var limit = 10
+
+    @Option(help: ArgumentHelp("Only activities created at that time or before.", valueName: "time"))
+    var start: String?
+
+    @Option(help: "Only this state: pending, in_progress, complete or cancelled.")
+    var state: [String] = []
+
+    @Option(help: "Only this result: success or failure.")
+    var result: String?
+
+    @Flag(name: [.customShort("i"), .customLong("incomplete")], help: "Only activities that are not over.")
+    var incomplete = false
+
+    @Flag(name: [.customShort("a"), .customLong("all")], help: "Of all environments of the project.")
+    var all = false
+
+    @OptionGroup var selection: EnvironmentOptions
+    @OptionGroup var table: TableOptions
+    @OptionGroup package var global: GlobalOptions
+
+    package init() {}
+
+    package mutating func validate() throws {
+        guard (1...1000).contains(limit) else { throw ValidationError("--limit takes 1 to 1000, not \(limit)") }
+        if let start, Self.time(start) == nil {
+            throw ValidationError("'\(start)' in --start is not a time; use one such as 2026-01-31T12:00:00Z")
+        }
+        for state in state where ActivityState(rawValue: state) == nil {
+            throw ValidationError("'\(state)' is not a state; use pending, in_progress, complete or cancelled")
+        }
+        if let result, ActivityResult(rawValue: result) == nil {
+            throw ValidationError("'\(result)' is not a result; use success or failure")
+        }
+    }
+
+    package func run(in session: Session) async throws {
+        let project: Resource<API.Project>
+        let base: String
+        var heading: String
+        if all {
+            project = try await session.project(selection.project)
+            base = try project.link("self")
+            heading = "Activities on the project \(session.label(project)):"
+        } else {
+            let selected = try await session.selection(selection, usesDefault: true)
+            project = selected.project
+            base = try selected.environment.link("self")
+            heading = "Activities on the project \(session.label(project)), environment "
+                + "\(session.label(selected.environment)):"
+        }
+        let found = try await session.client.activities(under: base, filter())
+        guard !found.isEmpty else {
+            if table.format == .json { return session.output.out("[]\n") }
+            session.output.error("No activities found")
+            throw CommandFailure(.failure)
+        }
+        try session.show(Self.table(found), table, heading: heading)
+    }
+
+    private func filter() -> ActivityFilter {
+        var filter = ActivityFilter()
+        filter.types = Self.types(type, excluding: excludeType)
+        filter.states = incomplete ? ["pending", "in_progress"] : state
+        filter.result = result
+        filter.startsAt = start.flatMap(Self.time)
+        filter.limit = limit
+        return filter
+    }
+
+    /// What was asked for without what was excluded; wildcards stand for the types that are known.
+    static func types(_ wanted: [String], excluding: [String]) -> [String] {
+        let known = ActivityType.allCases.map(\.rawValue)
+        func expand(_ patterns: [String]) -> [String] {
+            patterns.flatMap { $0.split(separator: ",") }.map(String.init).flatMap { pattern in
+                guard let star = pattern.firstIndex(where: { $0 == "*" || $0 == "%" }) else { return [pattern] }
+                let (prefix, suffix) = (pattern[..<star], pattern[pattern.index(after: star)...])
+                return known.filter { $0.hasPrefix(prefix) && $0.hasSuffix(suffix) }
+            }
+        }
+        let excluded = Set(expand(excluding))
+        guard !wanted.isEmpty || !excluded.isEmpty else { return [] }
+        return (wanted.isEmpty ? known : expand(wanted)).filter { !excluded.contains($0) }
+    }
+
+    private static func time(_ text: String) -> Date? {
+        Timestamp.parse(text) ?? Timestamp.parse(text + "T00:00:00Z")
+    }
+
+    static func table(_ activities: [Resource<API.Activity>]) -> Table {
+        let columns = [
+            Table.Column("id", "ID"), Table.Column("created", "Created"),
+            Table.Column("completed", "Completed", isDefault: false), Table.Column("description", "Description"),
+            Table.Column("type", "Type", isDefault: false), Table.Column("progress", "Progress"),
+            Table.Column("state", "State"), Table.Column("result", "Result"),
+            Table.Column("environments", "Environment(s)", isDefault: false),
+            Table.Column("time_execute", "Exec time (s)", isDefault: false),
+            Table.Column("time_wait", "Wait time (s)", isDefault: false),
+        ]
+        return Table(columns: columns, rows: activities.map { row($0.value) })
+    }
+
+    private static func row(_ activity: API.Activity) -> [String: Cell] {
+        func seconds(_ name: String) -> Cell {
+            activity.timings[name].map { .text(String(format: "%.1f", $0)) } ?? .none
+        }
+        return [
+            "id": .text(activity.id.rawValue), "created": .date(activity.createdAt),
+            "completed": .date(activity.completedAt), "description": .text(activity.text),
+            "type": .text(activity.type), "progress": .text("\(activity.completionPercent)%"),
+            "state": .text(activity.state), "result": activity.result.map(Cell.text) ?? .none,
+            "environments": .text(activity.environments.joined(separator: ", ")),
+            "time_execute": seconds("execute"), "time_wait": seconds("wait"),
+        ]
+    }
+}

@@ -1,0 +1,98 @@
+import ArgumentParser
+import HoldfastAPI
+import HoldfastClient
+import HoldfastModel
+
+/// `backup:create`
+package struct BackupCreate: ClientCommand {
+    package static let configuration = CommandConfiguration(
+        commandName: "backup:create", abstract: "Back up an environment: code, services and mounts at one point in time.",
+        discussion: """
+            While the point in time is taken, requests are held, not dropped; that is usually far less than a second. \
+            With --live nothing is held, and services and files may differ by some milliseconds.
+
+            Prints 'Backup name: <id>'. All else goes to standard error.
+            """,
+        aliases: ["backup"])
+
+    @Argument(help: "The environment.")
+    var environment: String?
+
+    @Flag(name: [.customLong("live"), .customLong("unsafe")], help: "Do not hold requests; the data may be inconsistent.")
+    var live = false
+
+    @OptionGroup var selection: EnvironmentOptions
+    @OptionGroup var confirm: ConfirmOptions
+    @OptionGroup var wait: WaitOptions
+    @OptionGroup package var global: GlobalOptions
+
+    package init() {}
+
+    package func run(in session: Session) async throws {
+        let selected = try await session.selection(selection, argument: environment)
+        let environment = selected.environment
+        let output = session.output
+        output.error(
+            live
+                ? "A live backup of the environment \(session.label(environment)): requests go on, "
+                    + "and services and files may differ by some milliseconds."
+                : "A consistent backup of the environment \(session.label(environment)): requests are held for a moment.")
+        try confirm.ask("Create it?", on: output)
+        guard let started = try await session.client.createBackup(of: environment, safe: !live) else {
+            throw try await Refusal.of("back up", session.client.refreshed(environment).value)
+        }
+        if !wait.noWait, !output.canAsk {
+            output.error("Waiting for the backup; in a cron of this environment use --no-wait.")
+        }
+        let reporter = try await session.finish(started, wait)
+        let name = started.activities.first { $0.value.type == "environment.backup" }?.value.backupName
+        guard let name else { return }
+        if let reporter { try await conclude(name, environment, reporter, session) }
+        output.out("Backup name: \(name)\n")
+    }
+
+    /// What the backup says of itself, as far as the log did not say it.
+    private func conclude(
+        _ name: String, _ environment: Resource<API.Environment>, _ reporter: ProgressReporter, _ session: Session
+    ) async throws {
+        guard let backup = try await session.client.backup(name, of: environment) else {
+            throw HoldfastError(
+                .internalFault, "the activity succeeded, and backup '\(name)' is not listed",
+                hint: "Look at `holdfast backup:list` before you rely on it")
+        }
+        let summary = BackupSummary(backup.value)
+        if !reporter.hasLogged(summary.point) { session.output.error(summary.point) }
+        if !reporter.hasLogged("new data") { session.output.error(summary.amounts) }
+        if let problem = summary.problem { session.output.error(problem) }
+    }
+}
+
+/// The lines that tell what a backup is worth.
+struct BackupSummary {
+    /// `held 212 ms (37 requests, longest 187 ms), consistent`
+    let point: String
+    /// Size, new data and sites.
+    let amounts: String
+    /// What is wrong with it; nil if nothing is.
+    let problem: String?
+
+    init(_ backup: API.Backup) {
+        if let hold = backup.hold {
+            point = "held \(Int(hold.heldForMilliseconds.rounded())) ms (\(hold.requestsHeld) requests, longest "
+                + "\(Int(hold.longestRequestMilliseconds.rounded())) ms), "
+                + (hold.unbroken ? "consistent" : "broken")
+        } else if let skew = backup.skew {
+            point = "live, marks within \(Int(skew.milliseconds.rounded(.up))) ms"
+        } else {
+            point = backup.safe ? "consistent" : "live"
+        }
+        let complete = backup.sites.filter(\.complete).map(\.name)
+        amounts = "size \(Amount.bytes(backup.sizeOfVolumes ?? 0)), new data \(Amount.bytes(backup.sizeUsed ?? 0)), on "
+            + (complete.isEmpty ? "no site" : complete.joined(separator: ", "))
+        let missing = backup.sites.filter { !$0.complete }
+        problem = missing.isEmpty
+            ? nil
+            : "Degraded: not on " + missing.map { "\($0.name) (\($0.problem ?? "no reason known"))" }
+                .joined(separator: ", ")
+    }
+}

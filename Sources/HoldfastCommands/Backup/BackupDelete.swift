@@ -1,0 +1,37 @@
+import ArgumentParser
+import HoldfastAPI
+import HoldfastClient
+import HoldfastModel
+
+/// `backup:delete`
+package struct BackupDelete: ClientCommand {
+    package static let configuration = CommandConfiguration(
+        commandName: "backup:delete", abstract: "Delete a backup.")
+
+    @Argument(help: "The backup's id.")
+    var backup: String?
+
+    @OptionGroup var selection: EnvironmentOptions
+    @OptionGroup var confirm: ConfirmOptions
+    @OptionGroup var wait: WaitOptions
+    @OptionGroup package var global: GlobalOptions
+
+    package init() {}
+
+    package mutating func validate() throws {
+        guard backup?.isEmpty == false else {
+            throw ValidationError("a backup id is required; `holdfast backup:list` shows them")
+        }
+    }
+
+    package func run(in session: Session) async throws {
+        let selected = try await session.selection(selection)
+        let found = try await session.backup(backup, of: selected.environment)
+        let created = found.value.createdAt.map(DateFormat(timeZone: session.surroundings.timeZone).text) ?? "unknown"
+        session.output.error("Backup \(found.value.id) of \(created), environment \(selected.environment.value.name)")
+        try confirm.ask("Delete it? This cannot be undone.", on: session.output)
+        let started = try await session.client.delete(found)
+        guard try await session.finish(started, wait) != nil else { return }
+        session.output.error("Backup \(found.value.id) has been deleted.")
+    }
+}

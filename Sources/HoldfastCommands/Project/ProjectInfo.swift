@@ -1,0 +1,24 @@
+import ArgumentParser
+import HoldfastAPI
+import HoldfastClient
+
+/// `project:info`
+package struct ProjectInfo: ClientCommand {
+    package static let configuration = CommandConfiguration(
+        commandName: "project:info", abstract: "Show a project's properties.")
+
+    @Argument(help: "Show only this property, such as repository.url.")
+    var property: String?
+
+    @OptionGroup var selection: ProjectOptions
+    @OptionGroup var table: TableOptions
+    @OptionGroup package var global: GlobalOptions
+
+    package init() {}
+
+    package func run(in session: Session) async throws {
+        let project = try await session.project(selection)
+        try session.show(
+            project.properties, property: property, table, heading: "The project \(session.label(project)):")
+    }
+}
