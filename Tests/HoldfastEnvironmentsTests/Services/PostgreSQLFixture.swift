@@ -40,7 +40,12 @@ final class PostgreSQLFixture {
     }
 
     /// Prepares and starts a server, without waiting for it.
-    func launch(_ instance: ServiceInstance) throws {
+    ///
+    /// - Parameter fromNothing: makes a cluster of its own instead of taking the one that all tests begin with.
+    func launch(_ instance: ServiceInstance, fromNothing: Bool = false) throws {
+        if !fromNothing, !FileManager.default.fileExists(atPath: instance.dataDirectory) {
+            try EmptyCluster.shared.get().copy(to: instance)
+        }
         try adapter.prepare(instance)
         var specification = try adapter.command(instance)
         specification.logFile = log(of: instance)
@@ -48,8 +53,8 @@ final class PostgreSQLFixture {
     }
 
     /// Prepares and starts a server, waits for it and makes its role and database.
-    func start(_ instance: ServiceInstance) throws -> ServiceEndpoint {
-        try launch(instance)
+    func start(_ instance: ServiceInstance, fromNothing: Bool = false) throws -> ServiceEndpoint {
+        try launch(instance, fromNothing: fromNothing)
         try waitUntil("'\(instance.directory)' is ready:\n\(logText(of: instance))") {
             try adapter.isReady(instance)
         }
@@ -105,6 +110,40 @@ final class PostgreSQLFixture {
         }
         try #require(bound)
         return Int(UInt16(bigEndian: address.sin_port))
+    }
+}
+
+/// A cluster that was made once, because making one takes longer than most tests.
+private struct EmptyCluster {
+    static let shared = Result { try EmptyCluster() }
+    private let files: [(path: String, content: Data?)]
+
+    private init() throws {
+        let fixture = try PostgreSQLFixture()
+        let instance = try fixture.instance()
+        try fixture.adapter.prepare(instance)
+        let enumerator = try #require(FileManager.default.enumerator(atPath: instance.dataDirectory))
+        files = enumerator.compactMap { $0 as? String }.sorted().map { path in
+            var isDirectory: ObjCBool = false
+            let whole = instance.dataDirectory + "/" + path
+            _ = FileManager.default.fileExists(atPath: whole, isDirectory: &isDirectory)
+            return (path, isDirectory.boolValue ? nil : FileManager.default.contents(atPath: whole))
+        }
+    }
+
+    func copy(to instance: ServiceInstance) throws {
+        try FileManager.default.createDirectory(atPath: instance.dataDirectory, withIntermediateDirectories: true)
+        for (path, content) in files {
+            let target = instance.dataDirectory + "/" + path
+            if let content {
+                try content.write(to: URL(fileURLWithPath: target))
+            } else {
+                mkdir(target, 0o700)
+            }
+        }
+        let data = try GuardedDirectory(instance.dataDirectory)
+        try data.setMode(0o700)
+        try data.giveAll(to: instance.user)
     }
 }
 

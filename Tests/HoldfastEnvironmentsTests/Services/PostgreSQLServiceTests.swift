@@ -8,7 +8,7 @@ import Testing
         let fixture = try PostgreSQLFixture()
         let instance = try fixture.instance(configuration: .map(["extensions": .list([.string("pg_trgm")])]))
         #expect(try !fixture.adapter.isReady(instance))
-        let endpoint = try fixture.start(instance)
+        let endpoint = try fixture.start(instance, fromNothing: true)
         #expect(endpoint.username == "main" && endpoint.path == "main" && endpoint.scheme == "pgsql")
         #expect(try fixture.adapter.serverVersion(instance).hasPrefix("15."))
 
