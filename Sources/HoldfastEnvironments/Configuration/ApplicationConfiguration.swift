@@ -50,20 +50,15 @@ package struct RelationshipConfiguration: Sendable, Hashable, Codable {
 
 /// The processes that answer requests.
 package struct WebConfiguration: Sendable, Hashable {
-    package enum SocketFamily: String, Sendable, Codable { case tcp, unix }
-
     package var preStart: String?
     /// Run with `/bin/sh -c` in the app's directory; nil if the app answers no requests.
     package var start: String?
     package var postStart: String?
-    /// Whether the app listens on `PORT` or on `SOCKET`.
-    package var socketFamily: SocketFamily
     /// The folder of `locations./.root`, for PLATFORM_DOCUMENT_ROOT.
     package var documentRoot: String?
 
     package init(start: String? = nil) {
         self.start = start
-        self.socketFamily = .tcp
     }
 }
 

@@ -54,7 +54,9 @@ struct ApplicationReader {
 
     private func readSource(_ cursor: ConfigurationCursor) -> String {
         let fields = cursor.fields("a map with 'root'", known: ["root"], ignored: ["operations"])
-        guard let root = fields["root"], !root.isNull, let text = root.text("a folder of the repository") else { return "" }
+        guard let root = fields["root"], !root.isNull, let text = root.text("a folder of the repository") else {
+            return ""
+        }
         do {
             return try MountPath.folder(text, allowLeadingSlash: true)
         } catch let refusal as MountPath.Refusal {
@@ -117,12 +119,11 @@ struct ApplicationReader {
         }
         if let upstream = fields["upstream"] {
             let fields = upstream.fields("a map with 'socket_family'", known: ["socket_family", "protocol"])
-            if let family = fields["socket_family"], !family.isNull {
-                let text = family.text("tcp or unix") ?? "tcp"
-                web.socketFamily = WebConfiguration.SocketFamily(rawValue: text) ?? .tcp
-                if WebConfiguration.SocketFamily(rawValue: text) == nil { family.fault(expected: "tcp or unix") }
+            for (field, only) in [(fields["socket_family"], "tcp"), (fields["protocol"], "http")] {
+                guard let field, !field.isNull else { continue }
+                if case .string(only) = field.node.content { continue }
+                field.fault(expected: "\(only): the gateway speaks HTTP to the loopback port that PORT names")
             }
-            if let name = fields["protocol"], !name.isNull, name.text("http") != "http" { name.fault(expected: "http") }
         }
         if let locations = fields["locations"] {
             for (path, location) in locations.entries(expected: "a map of locations by path") where path == "/" {
@@ -198,7 +199,8 @@ struct ApplicationReader {
     }
 
     private func readHooks(_ cursor: ConfigurationCursor) -> HooksConfiguration {
-        let fields = cursor.fields("a map with 'build', 'deploy' or 'post_deploy'", known: ["build", "deploy", "post_deploy"])
+        let fields = cursor.fields(
+            "a map with 'build', 'deploy' or 'post_deploy'", known: ["build", "deploy", "post_deploy"])
         return HooksConfiguration(
             build: fields["build"]?.command(), deploy: fields["deploy"]?.command(),
             postDeploy: fields["post_deploy"]?.command())

@@ -1,13 +1,7 @@
-// What a project's `.upsun/config.yaml` says, as values.
-//
-// HoldfastEnvironments turns a commit into a running environment: this folder reads the configuration, Git and Deployment
-// build it, Variables tells the processes about it, Cron says when its crons run; the supervisor and the services' adapters
-// run it. Nothing here knows of backups, of the API or of the catalogue.
-
 import Foundation
 import HoldfastModel
 
-/// The whole configuration of one environment.
+/// What a project's `.upsun/config.yaml` says: the whole configuration of one environment.
 package struct EnvironmentConfiguration: Sendable, Hashable {
     /// Where the configuration lies in a repository.
     package static let path = ".upsun/config.yaml"

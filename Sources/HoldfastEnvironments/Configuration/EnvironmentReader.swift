@@ -108,7 +108,9 @@ struct EnvironmentReader {
         var routes: [RouteConfiguration] = []
         for (pattern, cursor) in entries {
             guard let route = readRoute(pattern, cursor, configuration) else { continue }
-            if let other = routes.first(where: { ($0.host, $0.path, $0.scheme) == (route.host, route.path, route.scheme) }) {
+            if let other = routes.first(where: {
+                ($0.host, $0.path, $0.scheme) == (route.host, route.path, route.scheme)
+            }) {
                 problems.fault(
                     line: route.line, path: cursor.path, found: "the same route as on line \(other.line)",
                     expected: "each route once")
@@ -153,7 +155,11 @@ struct EnvironmentReader {
         guard let kind = readKind(fields, cursor, configuration) else { return nil }
         var primary = false
         if let field = fields["primary"] {
-            if case .bool(let value) = field.node.content { primary = value } else { field.fault(expected: "true or false") }
+            if case .bool(let value) = field.node.content {
+                primary = value
+            } else {
+                field.fault(expected: "true or false")
+            }
         }
         return RouteConfiguration(
             pattern: pattern, scheme: parts.scheme, host: parts.host, path: parts.path, kind: kind, primary: primary,

@@ -22,7 +22,8 @@ struct MountReader {
         for (index, one) in found.enumerated() {
             let others = found[..<index]
             if others.contains(where: { isRedundant(one, within: $0) }) {
-                problems.warn(line: one.cursor.line, "\(one.cursor.path) has no effect: it lies in another mount already")
+                problems.warn(
+                    line: one.cursor.line, "\(one.cursor.path) has no effect: it lies in another mount already")
                 continue
             }
             if let other = others.first(where: { collides(one, $0) }) {

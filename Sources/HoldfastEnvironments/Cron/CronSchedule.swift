@@ -3,10 +3,10 @@ import HoldfastModel
 
 /// When a cron runs: minute, hour, day of month, month, day of week, as in crontab(5), with `H` for a hashed value.
 ///
-/// A run at a fixed hour comes exactly once a day: a time that the clock skips in spring comes at the first minute after
-/// the gap, one that the clock shows twice in autumn comes the first time. If the hour is `*`, runs follow the clock: what
-/// is skipped is skipped, what is shown twice comes twice. If day of month and day of week are both restricted, a day
-/// that fits either counts.
+/// A run at a fixed hour comes exactly once a day: a time that the clock skips in spring comes at the first minute
+/// after the gap, one that the clock shows twice in autumn comes the first time. If the hour is `*`, runs follow the
+/// clock: what is skipped is skipped, what is shown twice comes twice. If day of month and day of week are both
+/// restricted, a day that fits either counts.
 package struct CronSchedule: Sendable, Hashable, CustomStringConvertible {
     /// The text it was made of.
     package let spec: String
@@ -37,9 +37,11 @@ package struct CronSchedule: Sendable, Hashable, CustomStringConvertible {
         months = try CronField(fields[3], kind: .month, seed: seed)
         weekdays = try CronField(fields[4], kind: .weekday, seed: seed)
         let lengths = [31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]
-        let comes = weekdays.isRestricted || months.values.contains { month in
-            days.values.contains { $0 <= lengths[month - 1] }
-        }
+        let comes =
+            weekdays.isRestricted
+            || months.values.contains { month in
+                days.values.contains { $0 <= lengths[month - 1] }
+            }
         guard comes else {
             throw HoldfastError(
                 .invalidInput, "'\(self.spec)' never comes: no such month has such a day",

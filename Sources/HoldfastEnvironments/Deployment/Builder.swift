@@ -62,11 +62,14 @@ package struct Builder: Sendable {
     }
 
     /// `PATH` of an app's processes; also what a supervisor needs before it starts one.
-    package static func path(for type: ResolvedType, types: InstalledTypes, layout: EnvironmentLayout) throws -> String {
+    package static func path(for type: ResolvedType, types: InstalledTypes, layout: EnvironmentLayout) throws -> String
+    {
         try types.path(for: type, links: "\(layout.directory)/types")
     }
 
-    private func build(_ app: ApplicationConfiguration, in built: BuiltDeployment, log: @escaping (String) -> Void) throws {
+    private func build(_ app: ApplicationConfiguration, in built: BuiltDeployment, log: @escaping (String) -> Void)
+        throws
+    {
         guard let relative = built.apps[app.name] else { return }
         let directory = try layout.absolute(relative)
         let submodules = try repository.checkOut(built.record.commit, folder: app.sourceRoot, to: directory)
@@ -108,7 +111,8 @@ package struct Builder: Sendable {
         let options = ProcessOptions(timeout: hookTimeout, outputLimit: 4096, mergesErrors: true, onLine: collect)
         let outcome = try ProcessRunner(time: time).run(specification, options: options)
         guard !outcome.isSuccess else { return }
-        let why = outcome.timedOut ? "took longer than \(hookTimeout.components.seconds) s" : "failed (\(outcome.status))"
+        let why =
+            outcome.timedOut ? "took longer than \(hookTimeout.components.seconds) s" : "failed (\(outcome.status))"
         let lines = last.isEmpty ? "it printed nothing" : "its last lines were:\n" + last.joined(separator: "\n")
         throw HoldfastError(
             outcome.timedOut ? .timedOut : .invalidInput, "the build hook of '\(app.name)' \(why); \(lines)",

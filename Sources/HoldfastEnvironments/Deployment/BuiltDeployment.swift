@@ -37,6 +37,11 @@ package struct DeployHook: Sendable, Hashable {
     package var app: String
     package var command: String
 
+    package init(app: String, command: String) {
+        self.app = app
+        self.command = command
+    }
+
     /// The deploy hooks, by the apps' names.
     package static func deploy(of configuration: EnvironmentConfiguration) -> [DeployHook] {
         hooks(of: configuration) { $0.deploy }

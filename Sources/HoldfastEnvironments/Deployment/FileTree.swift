@@ -46,13 +46,15 @@ enum FileTree {
     static func give(_ path: String, to user: ProcessUser) throws {
         guard user.needsChange else { return }
         if kind(of: path) == .directory {
-            for name in try FileManager.default.contentsOfDirectory(atPath: path) { try give("\(path)/\(name)", to: user) }
+            for name in try FileManager.default.contentsOfDirectory(atPath: path) {
+                try give("\(path)/\(name)", to: user)
+            }
         }
         try user.own(path)
     }
 
-    /// Removes a file or tree; harmless if there is none. By rm(1), because that cannot be led elsewhere by somebody who
-    /// puts a link in the place of a directory meanwhile.
+    /// Removes a file or tree; harmless if there is none. By rm(1), because that cannot be led elsewhere by somebody
+    /// who puts a link in the place of a directory meanwhile.
     static func remove(_ path: String, as user: ProcessUser = .current) throws {
         guard kind(of: path) != nil else { return }
         try run("/bin/rm", ["-rf", "--one-file-system", "--", path], as: user)

@@ -9,6 +9,12 @@ package struct GitReferenceUpdate: Sendable, Hashable {
     package var new: String?
     package var reference: String
 
+    package init(old: String?, new: String?, reference: String) {
+        self.old = old
+        self.new = new
+        self.reference = reference
+    }
+
     /// The branch; nil for tags and anything else.
     package var branch: String? {
         reference.hasPrefix("refs/heads/") ? String(reference.dropFirst("refs/heads/".count)) : nil
@@ -20,7 +26,8 @@ package struct GitReferenceUpdate: Sendable, Hashable {
     package static func parse(_ text: String) throws -> [GitReferenceUpdate] {
         try text.split(separator: "\n").map { line in
             let parts = line.split(separator: " ", maxSplits: 2).map(String.init)
-            guard parts.count == 3, GitNames.isCommit(parts[0]), GitNames.isCommit(parts[1]), parts[2].hasPrefix("refs/")
+            guard parts.count == 3, GitNames.isCommit(parts[0]), GitNames.isCommit(parts[1]),
+                parts[2].hasPrefix("refs/")
             else {
                 throw HoldfastError(.invalidInput, "'\(line.prefix(200))' is not a line of a Git hook")
             }
@@ -80,7 +87,8 @@ extension GitRepository {
     /// - Parameter command: program and arguments; the hook's name (`pre-receive`, `post-receive`) comes behind them.
     ///   The program gets the hook's input, and its output goes to whoever pushes.
     package func installHooks(command: [String]) throws {
-        guard let program = command.first, program.hasPrefix("/"), !command.contains(where: { $0.utf8.contains(0) }) else {
+        guard let program = command.first, program.hasPrefix("/"), !command.contains(where: { $0.utf8.contains(0) })
+        else {
             throw HoldfastError(.invalidInput, "a Git hook needs the absolute path of a program")
         }
         try EnvironmentLayout.makeDirectory("\(path)/hooks", mode: 0o700)

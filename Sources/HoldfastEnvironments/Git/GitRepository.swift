@@ -105,7 +105,8 @@ package struct GitRepository: Sendable {
 
     /// A file of a commit; nil if the commit has nothing there.
     ///
-    /// - Throws: `invalidInput` if it is no regular file or longer than `limit` bytes, `notFound` for an unknown commit.
+    /// - Throws: `invalidInput` if it is no regular file or longer than `limit` bytes, `notFound` for an unknown
+    ///   commit.
     package func file(_ file: String, at commit: String, limit: Int) throws -> [UInt8]? {
         try check(existing: commit)
         guard let entry = try entry(file, at: commit, options: ["-l"]) else { return nil }
@@ -116,7 +117,8 @@ package struct GitRepository: Sendable {
         }
         guard let size = entry.size, size <= limit else {
             throw HoldfastError(
-                .invalidInput, "'\(file)' of commit \(commit.prefix(12)) has \(entry.size ?? 0) bytes; at most \(limit) are read")
+                .invalidInput,
+                "'\(file)' of commit \(commit.prefix(12)) has \(entry.size ?? 0) bytes; at most \(limit) are read")
         }
         return try git(["cat-file", "blob", entry.object], outputLimit: 2 * limit + 2).output
     }
@@ -189,9 +191,13 @@ package struct GitRepository: Sendable {
         try GitNames.check(commit: commit)
         let reference = Self.backupReference(commit)
         let outcome = try run(
-            ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--end-of-options", file, "\(reference):\(reference)"])
+            [
+                "fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--end-of-options", file,
+                "\(reference):\(reference)",
+            ])
         guard outcome.isSuccess, try commitExists(commit) else {
-            throw HoldfastError(.damaged, "'\(file)' holds no whole bundle of commit \(commit): \(outcome.errorText.suffix(300))")
+            throw HoldfastError(
+                .damaged, "'\(file)' holds no whole bundle of commit \(commit): \(outcome.errorText.suffix(300))")
         }
     }
 
@@ -280,7 +286,8 @@ package struct GitRepository: Sendable {
         "PATH": InstalledTypes.systemPath, "LC_ALL": "C", "HOME": "/nonexistent", "GIT_CONFIG_NOSYSTEM": "1",
         "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_COUNT": "2", "GIT_CONFIG_KEY_0": "safe.directory",
         "GIT_CONFIG_VALUE_0": "*", "GIT_CONFIG_KEY_1": "core.attributesFile", "GIT_CONFIG_VALUE_1": "/dev/null",
-        "GIT_TERMINAL_PROMPT": "0", "GIT_LITERAL_PATHSPECS": "1", "GIT_ATTR_NOSYSTEM": "1", "GIT_NO_REPLACE_OBJECTS": "1",
+        "GIT_TERMINAL_PROMPT": "0", "GIT_LITERAL_PATHSPECS": "1", "GIT_ATTR_NOSYSTEM": "1",
+        "GIT_NO_REPLACE_OBJECTS": "1",
         "GIT_AUTHOR_NAME": "Holdfast", "GIT_AUTHOR_EMAIL": "holdfast@localhost",
         "GIT_COMMITTER_NAME": "Holdfast", "GIT_COMMITTER_EMAIL": "holdfast@localhost",
     ]

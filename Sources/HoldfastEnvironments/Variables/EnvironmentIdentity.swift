@@ -96,7 +96,9 @@ package struct EnvironmentIdentity: Sendable, Hashable, Codable {
     /// The project's entropy: 32 random bytes, made once.
     private static func entropy(in repository: String) throws -> Secret {
         let path = "\(repository)/holdfast-entropy"
-        if let bytes = try DurableFile.read(path), bytes.count == 64 { return Secret(String(decoding: bytes, as: UTF8.self)) }
+        if let bytes = try DurableFile.read(path), bytes.count == 64 {
+            return Secret(String(decoding: bytes, as: UTF8.self))
+        }
         var generator = SystemRandomNumberGenerator()
         let digits = Array("0123456789abcdef".utf8)
         let bytes = (0..<64).map { _ in digits[Int.random(in: 0..<16, using: &generator)] }

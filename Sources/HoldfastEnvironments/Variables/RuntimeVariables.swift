@@ -3,7 +3,8 @@ import HoldfastModel
 
 /// The environment variables of an app's processes: PLATFORM_*, relationships, PORT and what the user has set.
 ///
-/// Later wins: variables of the app, then of its worker, then of project and environment, then relationships, then ours.
+/// Later wins: variables of the app, then of its worker, then of project and environment, then relationships, then
+/// ours.
 package struct RuntimeVariables: Sendable {
     /// What the variables are for.
     package enum Purpose: Sendable, Hashable {
@@ -169,7 +170,8 @@ package struct RuntimeVariables: Sendable {
                 result[name] = RelationshipDescription(relationship, app: other, port: port)
             } else {
                 throw HoldfastError(
-                    .notFound, "relationship '\(name)' of '\(app.name)' leads to '\(relationship.service)', "
+                    .notFound,
+                    "relationship '\(name)' of '\(app.name)' leads to '\(relationship.service)', "
                         + "which has no endpoint")
             }
         }

@@ -4,6 +4,13 @@ import HoldfastModel
 
 /// Configurations that several tests read.
 enum ConfigurationSamples {
+    /// The folder of the sample environment.
+    static var ledger: String {
+        var folder = URL(fileURLWithPath: #filePath).resolvingSymlinksInPath()
+        for _ in 0..<4 { folder.deleteLastPathComponent() }
+        return folder.appendingPathComponent("Examples/ledger").path
+    }
+
     static let full = """
         applications:
           ledger:
@@ -30,7 +37,7 @@ enum ConfigurationSamples {
               commands:
                 pre_start: "true"
                 start: "exec python3 -m ledger.web"
-              upstream: {socket_family: unix, protocol: http}
+              upstream: {socket_family: tcp, protocol: http}
             workers:
               tally:
                 commands:

@@ -95,7 +95,8 @@ struct CronScheduleTests {
             let hour = [4, 9, 13, 22].randomElement(using: &generator) ?? 4
             let weekday = Int.random(in: 0...6, using: &generator)
             let schedule = try CronSchedule("\(minute) \(hour) * * \(weekday)")
-            let start = Date(timeIntervalSince1970: 1_790_000_000 + Double(Int.random(in: 0...20_000_000, using: &generator)))
+            let start = Date(
+                timeIntervalSince1970: 1_790_000_000 + Double(Int.random(in: 0...20_000_000, using: &generator)))
             let next = try #require(schedule.next(after: start, in: zone))
             // Looked for by Foundation's calendar, which is another way to the same answer.
             let components = DateComponents(hour: hour, minute: minute, second: 0, weekday: weekday + 1)
@@ -133,7 +134,8 @@ struct CronScheduleTests {
         "", "* * * *", "* * * * * *", "60 * * * *", "* 24 * * *", "* * 0 * *", "* * 32 * *", "* * * 13 *", "* * * 0 *",
         "* * * * 8", "-1 * * * *", "5-1 * * * *", "*/0 * * * *", "*/ * * * *", "1- * * * *", "a * * * *",
         "* * * jan-foo *", "* * * * mond", ",* * * * *", "1,,2 * * * *", "1-2-3 * * * *", "H(5-70) * * * *",
-        "H( * * * *", "0 0 30 2 *", "0 0 31 4,6 *", "99999999999999999999 * * * *", "@daily", "*/1/2 * * * *", "٣ * * * *",
+        "H( * * * *", "0 0 30 2 *", "0 0 31 4,6 *", "99999999999999999999 * * * *", "@daily", "*/1/2 * * * *",
+        "٣ * * * *",
     ])
     func `what is no schedule is refused`(spec: String) {
         #expect {
