@@ -2,17 +2,19 @@ import Foundation
 import HoldfastModel
 
 /// What a gateway starts with.
-struct GatewayStart: Sendable {
-    var configuration: GatewayConfiguration
+package struct GatewayStart: Sendable {
+    package var configuration: GatewayConfiguration
     /// Grows with every start; the high bits of hold numbers.
-    var generation: UInt64
+    package var generation: UInt64
     /// Why the stored configuration could not be read; then it starts without routes.
-    var problem: String?
+    package var problem: String?
 }
 
 /// The gateway's folder: `routes.json`, the last configuration, and `generation`, a number that only grows.
-struct GatewayStore: Sendable {
-    let path: String
+package struct GatewayStore: Sendable {
+    package let path: String
+
+    package init(path: String) { self.path = path }
 
     private var folder: String { (path as NSString).deletingLastPathComponent }
     private var generationPath: String { folder + "/generation" }
@@ -21,7 +23,7 @@ struct GatewayStore: Sendable {
     ///
     /// A configuration that cannot be read does not keep the gateway from starting: the control plane sends it
     /// again. A generation that cannot be stored does, because hold numbers could be used twice.
-    func start(at date: Date) throws -> GatewayStart {
+    package func start(at date: Date) throws -> GatewayStart {
         try createFolder()
         let stored = (try? String(contentsOfFile: generationPath, encoding: .utf8))
             .flatMap { UInt64($0.trimmingCharacters(in: .whitespacesAndNewlines)) } ?? 0
@@ -41,7 +43,7 @@ struct GatewayStore: Sendable {
         return start
     }
 
-    func save(_ configuration: GatewayConfiguration) throws {
+    package func save(_ configuration: GatewayConfiguration) throws {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
         try replace(path, with: encoder.encode(configuration))

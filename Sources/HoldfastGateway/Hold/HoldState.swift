@@ -8,37 +8,37 @@ import HoldfastModel
 ///
 /// It reads no clock: every method takes the time, and what is due by then is done first. So a lease that ran out is
 /// noticed by whatever comes next, even if the timer is late. Times are nanoseconds of a monotonic clock.
-struct HoldState: Sendable {
-    private(set) var phase: HoldPhase = .open
-    private(set) var limits: HoldBounds
+package struct HoldState: Sendable {
+    package private(set) var phase: HoldPhase = .open
+    package private(set) var limits: HoldBounds
     /// The open hold, and until the last parked request has left also the one that has ended.
-    private(set) var hold: Hold?
-    private(set) var lastEvidence: GateEvidence?
-    private(set) var running: [RequestID: RunningRequest] = [:]
-    private(set) var streams: Set<RequestID> = []
-    private(set) var parking = ParkingLot()
+    package private(set) var hold: Hold?
+    package private(set) var lastEvidence: GateEvidence?
+    package private(set) var running: [RequestID: RunningRequest] = [:]
+    package private(set) var streams: Set<RequestID> = []
+    package private(set) var parking = ParkingLot()
     private var pace = ReleasePace()
 
-    init(limits: HoldBounds) { self.limits = limits }
+    package init(limits: HoldBounds) { self.limits = limits }
 
     /// An open or ending hold.
-    struct Hold: Sendable, Equatable {
-        var owner: HoldOwner
-        var lease: UInt64
+    package struct Hold: Sendable, Equatable {
+        package var owner: HoldOwner
+        package var lease: UInt64
         /// When the lease runs out, unless renewed.
-        var leaseEnd: UInt64
+        package var leaseEnd: UInt64
         /// When the gate opens in any case.
-        var capEnd: UInt64
-        var closedAt: UInt64
-        var evidence: GateEvidence
+        package var capEnd: UInt64
+        package var closedAt: UInt64
+        package var evidence: GateEvidence
 
-        var deadline: UInt64 { min(leaseEnd, capEnd) }
+        package var deadline: UInt64 { min(leaseEnd, capEnd) }
     }
 
-    var isClosed: Bool { phase == .draining || phase == .holding }
+    package var isClosed: Bool { phase == .draining || phase == .holding }
 
     /// When `advance` must be called at the latest; nil if there is nothing to wait for.
-    var nextWake: UInt64? {
+    package var nextWake: UInt64? {
         switch phase {
         case .open: nil
         case .releasing: pace.nextBatchAt
@@ -47,12 +47,12 @@ struct HoldState: Sendable {
         }
     }
 
-    mutating func set(limits: HoldBounds) { self.limits = limits }
+    package mutating func set(limits: HoldBounds) { self.limits = limits }
 
     // MARK: Requests
 
     /// A request is complete enough to be sent on; `bytes` of it are in memory.
-    mutating func arrive(_ id: RequestID, _ line: RequestLine, bytes: Int, at now: UInt64) -> [HoldAction] {
+    package mutating func arrive(_ id: RequestID, _ line: RequestLine, bytes: Int, at now: UInt64) -> [HoldAction] {
         var actions = advance(to: now)
         if phase == .open {
             running[id] = RunningRequest(line: line, since: now)
@@ -71,7 +71,7 @@ struct HoldState: Sendable {
     }
 
     /// A request's client went away. One that was parked will never be sent on.
-    mutating func leave(_ id: RequestID, at now: UInt64) -> [HoldAction] {
+    package mutating func leave(_ id: RequestID, at now: UInt64) -> [HoldAction] {
         var actions = advance(to: now)
         if let parked = parking.remove(id) {
             note(parked, until: now)
@@ -82,7 +82,7 @@ struct HoldState: Sendable {
     }
 
     /// A forwarded request has ended, in whatever way: the app is done with it.
-    mutating func end(_ id: RequestID, at now: UInt64) -> [HoldAction] {
+    package mutating func end(_ id: RequestID, at now: UInt64) -> [HoldAction] {
         var actions = advance(to: now)
         streams.remove(id)
         if running.removeValue(forKey: id) != nil { drainedIfEmpty(&actions, at: now) }
@@ -90,7 +90,7 @@ struct HoldState: Sendable {
     }
 
     /// A forwarded request became a stream without an end of its own: it is held by back-pressure, not by waiting.
-    mutating func becomeStream(_ id: RequestID, policy: StreamPolicy, at now: UInt64) -> [HoldAction] {
+    package mutating func becomeStream(_ id: RequestID, policy: StreamPolicy, at now: UInt64) -> [HoldAction] {
         var actions = advance(to: now)
         guard running.removeValue(forKey: id) != nil else { return actions }
         streams.insert(id)
@@ -108,7 +108,7 @@ struct HoldState: Sendable {
     ///
     /// - Parameter policies: how many streams are open by policy, for the evidence.
     /// - Throws: `locked` unless the gate is open, `invalidInput` for a lease or a cap of no length.
-    mutating func close(
+    package mutating func close(
         _ grant: HoldGrant, policies: [StreamPolicy: Int], at now: UInt64
     ) throws -> [HoldAction] {
         guard phase == .open else {
@@ -133,7 +133,7 @@ struct HoldState: Sendable {
     /// Extends the lease from now. What is due must have been done before, see `advance`.
     ///
     /// - Throws: `conflict` if this hold is not the open one.
-    mutating func renew(_ epoch: UInt64, at now: UInt64) throws {
+    package mutating func renew(_ epoch: UInt64, at now: UInt64) throws {
         guard isClosed, var hold, hold.owner.epoch == epoch, now < hold.deadline else { throw ended(epoch) }
         hold.leaseEnd = now + hold.lease
         self.hold = hold
@@ -142,19 +142,19 @@ struct HoldState: Sendable {
     /// Opens the gate because its holder says so, or is gone.
     ///
     /// A hold that is not open any more is left as it is.
-    mutating func open(_ epoch: UInt64, _ ending: HoldEnding, at now: UInt64) -> [HoldAction] {
+    package mutating func open(_ epoch: UInt64, _ ending: HoldEnding, at now: UInt64) -> [HoldAction] {
         var actions = advance(to: now)
         if isClosed, hold?.owner.epoch == epoch { beginRelease(ending, &actions, at: now) }
         return actions
     }
 
     /// What a hold that ended did; nil while it has not, or if it was never here.
-    func evidence(of epoch: UInt64) -> GateEvidence? {
+    package func evidence(of epoch: UInt64) -> GateEvidence? {
         lastEvidence?.epoch == epoch ? lastEvidence : nil
     }
 
     /// What still runs, the longest first.
-    func blockers(at now: UInt64) -> [DrainBlocker] {
+    package func blockers(at now: UInt64) -> [DrainBlocker] {
         running.values.sorted { $0.since < $1.since }.map { request in
             DrainBlocker(
                 method: request.line.method, path: request.line.path,
@@ -162,7 +162,7 @@ struct HoldState: Sendable {
         }
     }
 
-    func ended(_ epoch: UInt64) -> HoldfastError {
+    package func ended(_ epoch: UInt64) -> HoldfastError {
         let reason = evidence(of: epoch).map { ": \($0.ending.text)" } ?? ""
         return HoldfastError(
             .conflict, "hold \(epoch) is not open\(reason)", hint: "Take a new hold; what was done under it does not count")
@@ -172,7 +172,7 @@ struct HoldState: Sendable {
 
     /// Does what is due: opens the gate at the end of lease or cap, refuses what is parked too long, releases the
     /// next batch.
-    mutating func advance(to now: UInt64) -> [HoldAction] {
+    package mutating func advance(to now: UInt64) -> [HoldAction] {
         var actions: [HoldAction] = []
         if isClosed, let hold, now >= hold.deadline {
             beginRelease(hold.capEnd <= hold.leaseEnd ? .capReached : .leaseExpired, &actions, at: now)

@@ -1,7 +1,7 @@
 import Foundation
 
 /// Numbers requests of a gateway in order of arrival.
-typealias RequestID = UInt64
+package typealias RequestID = UInt64
 
 package enum HoldPhase: String, Codable, Sendable, CaseIterable {
     /// Requests go through.
@@ -15,7 +15,7 @@ package enum HoldPhase: String, Codable, Sendable, CaseIterable {
 }
 
 /// What the driver of a `HoldState` has to do, in this order.
-enum HoldAction: Sendable, Equatable {
+package enum HoldAction: Sendable, Equatable {
     /// Send it to the app; it waited that many nanoseconds, nil if it did not.
     case forward(RequestID, waited: UInt64?)
     /// Answer 503; it must not reach the app.
@@ -33,81 +33,104 @@ enum HoldAction: Sendable, Equatable {
 }
 
 /// Why a request was refused at the gate.
-enum GateRefusal: Sendable, Equatable {
+package enum GateRefusal: Sendable, Equatable {
     case tooManyParked
     case tooManyBytes
     case parkedTooLong
 }
 
 /// The bounds of what may be parked in one environment.
-struct HoldBounds: Sendable, Equatable {
-    var parkedRequests: Int
-    var parkedBytes: Int
-    var parkedNanoseconds: UInt64
+package struct HoldBounds: Sendable, Equatable {
+    package var parkedRequests: Int
+    package var parkedBytes: Int
+    package var parkedNanoseconds: UInt64
+
+    package init(parkedRequests: Int, parkedBytes: Int, parkedNanoseconds: UInt64) {
+        self.parkedRequests = parkedRequests
+        self.parkedBytes = parkedBytes
+        self.parkedNanoseconds = parkedNanoseconds
+    }
 }
 
 /// Who holds: the number of the hold, and the control connection that owns it.
-struct HoldOwner: Sendable, Equatable {
-    var epoch: UInt64
-    var connection: UInt64
+package struct HoldOwner: Sendable, Equatable {
+    package var epoch: UInt64
+    package var connection: UInt64
+
+    package init(epoch: UInt64, connection: UInt64) {
+        self.epoch = epoch
+        self.connection = connection
+    }
 }
 
 /// A wish to close the gate. Lengths in nanoseconds.
-struct HoldGrant: Sendable {
-    var owner: HoldOwner
-    var lease: UInt64
-    var cap: UInt64
-    var wallClock: Date
+package struct HoldGrant: Sendable {
+    package var owner: HoldOwner
+    package var lease: UInt64
+    package var cap: UInt64
+    package var wallClock: Date
+
+    package init(owner: HoldOwner, lease: UInt64, cap: UInt64, wallClock: Date) {
+        self.owner = owner
+        self.lease = lease
+        self.cap = cap
+        self.wallClock = wallClock
+    }
 }
 
 /// What is said of a request to people.
-struct RequestLine: Sendable, Equatable {
-    var method: String
+package struct RequestLine: Sendable, Equatable {
+    package var method: String
     /// Without the query.
-    var path: String
+    package var path: String
+
+    package init(method: String, path: String) {
+        self.method = method
+        self.path = path
+    }
 }
 
-struct RunningRequest: Sendable, Equatable {
-    var line: RequestLine
-    var since: UInt64
+package struct RunningRequest: Sendable, Equatable {
+    package var line: RequestLine
+    package var since: UInt64
 }
 
-struct ParkedRequest: Sendable, Equatable {
-    var line: RequestLine
-    var bytes: Int
-    var since: UInt64
+package struct ParkedRequest: Sendable, Equatable {
+    package var line: RequestLine
+    package var bytes: Int
+    package var since: UInt64
     /// Parked while the gate was closed; those that only line up behind it do not count for the hold.
-    var isEvidence: Bool
+    package var isEvidence: Bool
 }
 
 /// Parked requests in order of arrival, with removal from anywhere.
-struct ParkingLot: Sendable {
-    private(set) var bytes = 0
+package struct ParkingLot: Sendable {
+    package private(set) var bytes = 0
     private var requests: [RequestID: ParkedRequest] = [:]
     private var order: [RequestID] = []
     private var front = 0
 
-    var count: Int { requests.count }
-    var isEmpty: Bool { requests.isEmpty }
+    package var count: Int { requests.count }
+    package var isEmpty: Bool { requests.isEmpty }
 
-    func contains(_ id: RequestID) -> Bool { requests[id] != nil }
+    package func contains(_ id: RequestID) -> Bool { requests[id] != nil }
 
     /// When the longest waiting one came.
-    var oldestArrival: UInt64? { front < order.count ? requests[order[front]]?.since : nil }
+    package var oldestArrival: UInt64? { front < order.count ? requests[order[front]]?.since : nil }
 
-    mutating func park(_ id: RequestID, _ request: ParkedRequest) {
+    package mutating func park(_ id: RequestID, _ request: ParkedRequest) {
         requests[id] = request
         order.append(id)
         bytes += request.bytes
     }
 
-    mutating func removeFirst() -> (RequestID, ParkedRequest)? {
+    package mutating func removeFirst() -> (RequestID, ParkedRequest)? {
         guard front < order.count else { return nil }
         let id = order[front]
         return remove(id).map { (id, $0) }
     }
 
-    mutating func remove(_ id: RequestID) -> ParkedRequest? {
+    package mutating func remove(_ id: RequestID) -> ParkedRequest? {
         guard let request = requests.removeValue(forKey: id) else { return nil }
         bytes -= request.bytes
         // The front always names a parked request; what was removed behind it is skipped when it gets there.
@@ -122,20 +145,20 @@ struct ParkingLot: Sendable {
 
 /// How fast parked requests are sent on: in batches that grow, so that an app that just woke up is not overrun, and
 /// so that it ends however fast new requests line up. Four thousand take about a fifth of a second.
-struct ReleasePace: Sendable {
-    static let interval: UInt64 = 10_000_000
+package struct ReleasePace: Sendable {
+    package static let interval: UInt64 = 10_000_000
     private static let firstBatch = 16.0
     private static let growth = 1.2
 
-    private(set) var nextBatchAt: UInt64?
+    package private(set) var nextBatchAt: UInt64?
     private var batch = Self.firstBatch
 
-    init() {}
+    package init() {}
 
-    init(startingAt now: UInt64) { nextBatchAt = now }
+    package init(startingAt now: UInt64) { nextBatchAt = now }
 
     /// How many may go now; zero before the next batch is due.
-    mutating func take(at now: UInt64) -> Int {
+    package mutating func take(at now: UInt64) -> Int {
         guard let due = nextBatchAt, now >= due else { return 0 }
         nextBatchAt = now + Self.interval
         defer { batch = min(batch * Self.growth, 1_000_000) }
@@ -144,7 +167,7 @@ struct ReleasePace: Sendable {
 }
 
 extension GateEvidence {
-    mutating func count(_ policy: StreamPolicy, _ number: Int = 1) {
+    package mutating func count(_ policy: StreamPolicy, _ number: Int = 1) {
         switch policy {
         case .freeze: streamsFrozen += number
         case .ignore: streamsIgnored += number

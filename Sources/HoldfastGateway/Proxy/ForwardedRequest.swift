@@ -5,12 +5,10 @@ import HoldfastModel
 /// Hop-by-hop fields (RFC 9110, 7.6.1) end here. Framing is written anew from what was understood, never passed on.
 /// What the outside says about itself in `X-Forwarded-*` is dropped unless it comes from a proxy that is trusted,
 /// also when it is spelt with underscores, which CGI and WSGI cannot tell from hyphens.
-struct ForwardedRequest {
-    var head: HTTPRequestHead
-    var framing: HTTPFraming
-    var host: HostName
-    /// Whether the client asks to switch to another protocol, such as `websocket`.
-    var isUpgrade = false
+package struct ForwardedRequest {
+    package var head: HTTPRequestHead
+    package var framing: HTTPFraming
+    package var host: HostName
 
     private static let hopByHop: Set<String> = [
         "connection", "keep-alive", "proxy-connection", "proxy-authorization", "te", "trailer", "transfer-encoding",
@@ -22,16 +20,22 @@ struct ForwardedRequest {
     ]
 
     /// Who sent it, and where it came in.
-    struct Origin {
-        var address: String
-        var port: Int
-        var isTrusted: Bool
+    package struct Origin {
+        package var address: String
+        package var port: Int
+        package var isTrusted: Bool
+
+        package init(address: String, port: Int, isTrusted: Bool) {
+            self.address = address
+            self.port = port
+            self.isTrusted = isTrusted
+        }
     }
 
     /// Checks a request and finds out where it wants to go; `head` is still as it came.
     ///
     /// - Throws: `HTTPProblem` with the status to answer.
-    init(_ head: HTTPRequestHead) throws {
+    package init(_ head: HTTPRequestHead) throws {
         framing = try HTTPFraming.of(head)
         self.head = head
         let hosts = head.fields["host"]
@@ -57,7 +61,7 @@ struct ForwardedRequest {
     }
 
     /// The head for the app.
-    func upstreamHead(from origin: Origin) -> (head: HTTPRequestHead, isUpgrade: Bool) {
+    package func upstreamHead(from origin: Origin) -> (head: HTTPRequestHead, isUpgrade: Bool) {
         let nominated = Set(head.fields.tokens("connection"))
         var fields = HTTPFields()
         fields.add("Host", head.fields.first("host") ?? host.description)
@@ -118,29 +122,36 @@ struct ForwardedRequest {
 }
 
 /// The head that a client gets.
-enum ForwardedResponse {
+package enum ForwardedResponse {
     private static let hopByHop: Set<String> = [
         "connection", "keep-alive", "proxy-connection", "proxy-authenticate", "transfer-encoding", "upgrade",
         "content-length",
     ]
 
     /// How the body is written to the client.
-    enum Body: Equatable {
+    package enum Body: Equatable {
         /// As it comes: it has a length, or it has none and the connection ends after it.
         case plain
         case chunked
     }
 
-    struct Context {
-        var method: String
-        var clientMinorVersion: Int
-        var keepsAlive: Bool
+    package struct Context {
+        package var method: String
+        package var clientMinorVersion: Int
+        package var keepsAlive: Bool
         /// Nanoseconds at the gate; nil if it did not wait.
-        var waited: UInt64?
+        package var waited: UInt64?
+
+        package init(method: String, clientMinorVersion: Int, keepsAlive: Bool, waited: UInt64?) {
+            self.method = method
+            self.clientMinorVersion = clientMinorVersion
+            self.keepsAlive = keepsAlive
+            self.waited = waited
+        }
     }
 
     /// - Returns: the head, how the body is written, and whether the connection can go on after it.
-    static func head(
+    package static func head(
         of head: HTTPResponseHead, framing: HTTPFraming, _ context: Context
     ) -> (head: HTTPResponseHead, body: Body, keepsAlive: Bool) {
         let nominated = Set(head.fields.tokens("connection"))
@@ -179,7 +190,7 @@ enum ForwardedResponse {
     }
 
     /// A 1xx response, or a 101: without what belongs to the other connection.
-    static func interim(_ head: HTTPResponseHead) -> HTTPResponseHead {
+    package static func interim(_ head: HTTPResponseHead) -> HTTPResponseHead {
         var result = head
         for name in hopByHop where name != "upgrade" || head.status != 101 { result.fields.remove(name) }
         if head.status == 101 { result.fields.add("Connection", "Upgrade") }

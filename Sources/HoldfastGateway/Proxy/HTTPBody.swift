@@ -1,7 +1,7 @@
 import NIOCore
 
 /// How the end of a body is found.
-enum HTTPFraming: Sendable, Equatable {
+package enum HTTPFraming: Sendable, Equatable {
     case none
     case length(Int)
     case chunked
@@ -9,7 +9,7 @@ enum HTTPFraming: Sendable, Equatable {
     case untilClose
 
     /// The framing of a request (RFC 9112, 6.3). Refuses whatever two programs could read differently.
-    static func of(_ head: HTTPRequestHead) throws -> HTTPFraming {
+    package static func of(_ head: HTTPRequestHead) throws -> HTTPFraming {
         let lengths = head.fields["content-length"]
         let encodings = head.fields["transfer-encoding"]
         guard encodings.isEmpty else {
@@ -28,7 +28,7 @@ enum HTTPFraming: Sendable, Equatable {
     }
 
     /// The framing of the response to a request of that method.
-    static func of(_ head: HTTPResponseHead, method: String) throws -> HTTPFraming {
+    package static func of(_ head: HTTPResponseHead, method: String) throws -> HTTPFraming {
         if method == "HEAD" || head.status / 100 == 1 || head.status == 204 || head.status == 304 { return .none }
         let lengths = head.fields["content-length"]
         let encodings = head.fields["transfer-encoding"]
@@ -56,7 +56,7 @@ enum HTTPFraming: Sendable, Equatable {
 }
 
 /// Takes the parts of one body off a buffer.
-struct HTTPBodyReader {
+package struct HTTPBodyReader {
     private var state: State
     private var trailerParser = HTTPHeadParser(limits: .init(headBytes: 16 << 10, targetBytes: 0, fields: 64))
 
@@ -70,13 +70,13 @@ struct HTTPBodyReader {
         case done
     }
 
-    enum Piece: Equatable {
+    package enum Piece: Equatable {
         case needMore
         case data(ByteBuffer)
         case end(HTTPFields)
     }
 
-    init(_ framing: HTTPFraming) {
+    package init(_ framing: HTTPFraming) {
         state = switch framing {
         case .none: .done
         case .length(let length): .plain(left: length)
@@ -85,12 +85,12 @@ struct HTTPBodyReader {
         }
     }
 
-    var endsWithConnection: Bool { state == .untilClose }
+    package var endsWithConnection: Bool { state == .untilClose }
 
     /// The next part; `end` comes once the body is complete, and again at every further call.
     ///
     /// - Throws: `HTTPProblem` for chunks that are not ones.
-    mutating func next(from buffer: inout ByteBuffer) throws -> Piece {
+    package mutating func next(from buffer: inout ByteBuffer) throws -> Piece {
         while true {
             switch state {
             case .done: return .end(HTTPFields())

@@ -5,74 +5,76 @@ import NIOCore
 /// Bytes above 127 are kept too: texts here hold one Unicode scalar per byte (ISO 8859-1), and are written the same
 /// way. That is why this is not the parser of NIOHTTP1, which replaces what is not UTF-8, knows a fixed set of
 /// methods, and hides how a body was framed, which is what request smuggling is about.
-struct HTTPFields: Sendable, Equatable {
-    struct Field: Sendable, Equatable {
-        var name: String
-        var value: String
+package struct HTTPFields: Sendable, Equatable {
+    package struct Field: Sendable, Equatable {
+        package var name: String
+        package var value: String
     }
 
-    var list: [Field] = []
+    package var list: [Field] = []
 
-    subscript(name: String) -> [String] {
+    package init() {}
+
+    package subscript(name: String) -> [String] {
         list.filter { HTTPText.equal($0.name, name) }.map(\.value)
     }
 
-    func first(_ name: String) -> String? { list.first { HTTPText.equal($0.name, name) }?.value }
+    package func first(_ name: String) -> String? { list.first { HTTPText.equal($0.name, name) }?.value }
 
-    mutating func add(_ name: String, _ value: String) { list.append(Field(name: name, value: value)) }
+    package mutating func add(_ name: String, _ value: String) { list.append(Field(name: name, value: value)) }
 
-    mutating func remove(_ name: String) { list.removeAll { HTTPText.equal($0.name, name) } }
+    package mutating func remove(_ name: String) { list.removeAll { HTTPText.equal($0.name, name) } }
 
-    mutating func replace(_ name: String, _ value: String) {
+    package mutating func replace(_ name: String, _ value: String) {
         remove(name)
         add(name, value)
     }
 
     /// The members of a comma-separated list over all fields of that name, in lower case.
-    func tokens(_ name: String) -> [String] {
+    package func tokens(_ name: String) -> [String] {
         self[name].flatMap { $0.split(separator: ",") }
             .map { HTTPText.trim($0).lowercased() }
             .filter { !$0.isEmpty }
     }
 }
 
-struct HTTPRequestHead: Sendable, Equatable {
-    var method: String
+package struct HTTPRequestHead: Sendable, Equatable {
+    package var method: String
     /// As it came: `/path?query`, an absolute URL, or `*`.
-    var target: String
+    package var target: String
     /// 0 or 1: HTTP/1.0 or HTTP/1.1.
-    var minorVersion: Int
-    var fields: HTTPFields
+    package var minorVersion: Int
+    package var fields: HTTPFields
 
     /// Whether the client wants to go on with this connection.
-    var wantsKeepAlive: Bool { HTTPText.keepsAlive(minorVersion, fields) }
+    package var wantsKeepAlive: Bool { HTTPText.keepsAlive(minorVersion, fields) }
 
     /// The target without its query.
-    var path: String {
+    package var path: String {
         guard let mark = target.utf8.firstIndex(of: UInt8(ascii: "?")) else { return target }
         return String(target[..<mark])
     }
 }
 
-struct HTTPResponseHead: Sendable, Equatable {
-    var status: Int
-    var reason: String
-    var minorVersion: Int
-    var fields: HTTPFields
+package struct HTTPResponseHead: Sendable, Equatable {
+    package var status: Int
+    package var reason: String
+    package var minorVersion: Int
+    package var fields: HTTPFields
 
-    var wantsKeepAlive: Bool { HTTPText.keepsAlive(minorVersion, fields) }
-    var isInformational: Bool { status / 100 == 1 && status != 101 }
+    package var wantsKeepAlive: Bool { HTTPText.keepsAlive(minorVersion, fields) }
+    package var isInformational: Bool { status / 100 == 1 && status != 101 }
 }
 
-enum HTTPText {
+package enum HTTPText {
     /// Equal but for the case of ASCII letters.
-    static func equal(_ left: String, _ right: String) -> Bool {
+    package static func equal(_ left: String, _ right: String) -> Bool {
         let left = left.utf8
         let right = right.utf8
         return left.count == right.count && zip(left, right).allSatisfy { lower($0) == lower($1) }
     }
 
-    static func trim(_ text: Substring) -> Substring {
+    package static func trim(_ text: Substring) -> Substring {
         var text = text
         while let first = text.unicodeScalars.first, first == " " || first == "\t" { text.unicodeScalars.removeFirst() }
         while let last = text.unicodeScalars.last, last == " " || last == "\t" { text.unicodeScalars.removeLast() }
@@ -80,21 +82,21 @@ enum HTTPText {
     }
 
     /// One scalar per byte.
-    static func text(_ bytes: some Collection<UInt8>) -> String {
+    package static func text(_ bytes: some Collection<UInt8>) -> String {
         if bytes.allSatisfy({ $0 < 0x80 }) { return String(decoding: bytes, as: UTF8.self) }
         var scalars = String.UnicodeScalarView()
         for byte in bytes { scalars.append(Unicode.Scalar(byte)) }
         return String(scalars)
     }
 
-    static func keepsAlive(_ minorVersion: Int, _ fields: HTTPFields) -> Bool {
+    package static func keepsAlive(_ minorVersion: Int, _ fields: HTTPFields) -> Bool {
         let connection = fields.tokens("connection")
         if connection.contains("close") { return false }
         return minorVersion >= 1 || connection.contains("keep-alive")
     }
 
     /// tchar of RFC 9110, 5.6.2.
-    static func isToken(_ byte: UInt8) -> Bool {
+    package static func isToken(_ byte: UInt8) -> Bool {
         switch byte {
         case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
             UInt8(ascii: "0")...UInt8(ascii: "9"):
@@ -114,7 +116,7 @@ enum HTTPText {
 
 extension ByteBuffer {
     /// Writes a text of `HTTPText.text`: one byte per scalar.
-    mutating func writeHTTP(_ text: String) {
+    package mutating func writeHTTP(_ text: String) {
         if text.utf8.allSatisfy({ $0 < 0x80 }) {
             writeString(text)
         } else {
@@ -122,7 +124,7 @@ extension ByteBuffer {
         }
     }
 
-    mutating func write(_ fields: HTTPFields) {
+    package mutating func write(_ fields: HTTPFields) {
         for field in fields.list {
             writeHTTP(field.name)
             writeStaticString(": ")
@@ -132,7 +134,7 @@ extension ByteBuffer {
         writeStaticString("\r\n")
     }
 
-    mutating func write(_ head: HTTPRequestHead) {
+    package mutating func write(_ head: HTTPRequestHead) {
         writeHTTP(head.method)
         writeStaticString(" ")
         writeHTTP(head.target)
@@ -140,7 +142,7 @@ extension ByteBuffer {
         write(head.fields)
     }
 
-    mutating func write(_ head: HTTPResponseHead) {
+    package mutating func write(_ head: HTTPResponseHead) {
         writeStaticString("HTTP/1.1 ")
         writeString(String(head.status))
         writeStaticString(" ")

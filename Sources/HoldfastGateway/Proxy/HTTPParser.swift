@@ -1,34 +1,40 @@
 import NIOCore
 
 /// Why bytes are not HTTP/1.1 that may be passed on, with the status to answer.
-struct HTTPProblem: Error, Equatable {
-    var status: Int
-    var text: String
+package struct HTTPProblem: Error, Equatable {
+    package var status: Int
+    package var text: String
 
-    init(_ status: Int, _ text: String) {
+    package init(_ status: Int, _ text: String) {
         self.status = status
         self.text = text
     }
 }
 
 /// Takes heads off a buffer. Strict: what two programs could read differently is refused (RFC 9112, 11.2).
-struct HTTPHeadParser {
-    var limits: Limits
+package struct HTTPHeadParser {
+    package var limits: Limits
     /// How far the buffer was searched for the head's end, so that a slow sender does not make it quadratic.
     private var searched = 0
 
-    struct Limits: Sendable {
-        var headBytes: Int
-        var targetBytes: Int
-        var fields: Int
+    package struct Limits: Sendable {
+        package var headBytes: Int
+        package var targetBytes: Int
+        package var fields: Int
 
-        static let response = Limits(headBytes: 256 << 10, targetBytes: 0, fields: 512)
+        package init(headBytes: Int, targetBytes: Int, fields: Int) {
+            self.headBytes = headBytes
+            self.targetBytes = targetBytes
+            self.fields = fields
+        }
+
+        package static let response = Limits(headBytes: 256 << 10, targetBytes: 0, fields: 512)
     }
 
-    init(limits: Limits) { self.limits = limits }
+    package init(limits: Limits) { self.limits = limits }
 
     /// The next request, or nil if it is not complete yet.
-    mutating func request(from buffer: inout ByteBuffer) throws -> HTTPRequestHead? {
+    package mutating func request(from buffer: inout ByteBuffer) throws -> HTTPRequestHead? {
         if searched == 0 { Self.skipEmptyLines(&buffer) }
         guard let bytes = try takeHead(from: &buffer, 431) else {
             try checkTargetOfPart(buffer)
@@ -50,7 +56,7 @@ struct HTTPHeadParser {
     }
 
     /// The next response, or nil if it is not complete yet.
-    mutating func response(from buffer: inout ByteBuffer) throws -> HTTPResponseHead? {
+    package mutating func response(from buffer: inout ByteBuffer) throws -> HTTPResponseHead? {
         guard let bytes = try takeHead(from: &buffer, 502) else { return nil }
         var lines = Lines(bytes)
         let first = lines.next() ?? []
@@ -66,7 +72,7 @@ struct HTTPHeadParser {
     }
 
     /// Trailer fields up to the empty line; nil if they are not complete yet.
-    mutating func trailers(from buffer: inout ByteBuffer) throws -> HTTPFields? {
+    package mutating func trailers(from buffer: inout ByteBuffer) throws -> HTTPFields? {
         if buffer.readableBytesView.starts(with: [13, 10]) {
             buffer.moveReaderIndex(forwardBy: 2)
             return HTTPFields()

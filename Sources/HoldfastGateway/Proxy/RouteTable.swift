@@ -1,12 +1,12 @@
 import HoldfastModel
 
 /// Finds the route of a request: the most specific host first, then the longest path prefix.
-struct RouteTable: Sendable {
+package struct RouteTable: Sendable {
     /// By host pattern; the longest prefix first.
     private var routes: [String: [GatewayRoute]] = [:]
-    private(set) var count = 0
+    package private(set) var count = 0
 
-    init(_ list: [GatewayRoute] = []) {
+    package init(_ list: [GatewayRoute] = []) {
         routes = Dictionary(grouping: list, by: \.host).mapValues { group in
             group.sorted { $0.pathPrefix.utf8.count > $1.pathPrefix.utf8.count }
         }
@@ -16,7 +16,7 @@ struct RouteTable: Sendable {
     /// - Parameters:
     ///   - host: as `HostName` made it.
     ///   - path: of the request, without the query.
-    func route(host: HostName, path: String) -> GatewayRoute? {
+    package func route(host: HostName, path: String) -> GatewayRoute? {
         for pattern in host.patterns {
             if let match = routes[pattern]?.first(where: { Self.path(path, isBelow: $0.pathPrefix) }) { return match }
         }
@@ -24,7 +24,7 @@ struct RouteTable: Sendable {
     }
 
     /// Whether a path lies below a prefix, in whole segments: `/api` takes `/api` and `/api/x`, but not `/apix`.
-    static func path(_ path: String, isBelow prefix: String) -> Bool {
+    package static func path(_ path: String, isBelow prefix: String) -> Bool {
         guard prefix != "/" else { return true }
         let stem = prefix.hasSuffix("/") ? String(prefix.dropLast()) : prefix
         guard path.utf8.starts(with: stem.utf8) else { return false }
@@ -34,12 +34,12 @@ struct RouteTable: Sendable {
 }
 
 /// A host and maybe a port, in the one spelling that routes are looked up by.
-struct HostName: Sendable, Equatable {
-    let name: String
-    let port: Int?
+package struct HostName: Sendable, Equatable {
+    package let name: String
+    package let port: Int?
 
     /// Reads the `Host` field or the authority of a request's target; nil for anything that is not a host.
-    init?(_ field: String) {
+    package init?(_ field: String) {
         let bytes = Array(field.utf8)
         var nameEnd = bytes.count
         if bytes.first == UInt8(ascii: "[") {
@@ -57,16 +57,16 @@ struct HostName: Sendable, Equatable {
     }
 
     /// Reads the host of a route, which may begin with `*.` or be `*`.
-    init?(pattern: String) {
+    package init?(pattern: String) {
         let bare = pattern == "*" ? "x" : pattern.hasPrefix("*.") ? String(pattern.dropFirst(2)) : pattern
         guard let host = Self(bare), host.description == bare else { return nil }
         self = host
     }
 
-    var description: String { port.map { "\(name):\($0)" } ?? name }
+    package var description: String { port.map { "\(name):\($0)" } ?? name }
 
     /// The routes' hosts that fit, the most specific first.
-    var patterns: [String] {
+    package var patterns: [String] {
         var names = [name]
         var rest = name[...]
         while let dot = rest.firstIndex(of: ".") {
