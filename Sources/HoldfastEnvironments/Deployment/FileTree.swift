@@ -57,7 +57,13 @@ enum FileTree {
     /// who puts a link in the place of a directory meanwhile.
     static func remove(_ path: String, as user: ProcessUser = .current) throws {
         guard kind(of: path) != nil else { return }
-        try run("/bin/rm", ["-rf", "--one-file-system", "--", path], as: user)
+        do {
+            try run("/bin/rm", ["-rf", "--one-file-system", "--", path], as: user)
+        } catch {
+            // Package managers like to take the write permission from their directories.
+            try run("/bin/chmod", ["-R", "u+rwX", "--", path], as: user)
+            try run("/bin/rm", ["-rf", "--one-file-system", "--", path], as: user)
+        }
         guard kind(of: path) == nil else { throw HoldfastError(.system, "cannot remove '\(path)'") }
     }
 

@@ -33,6 +33,7 @@ package struct GitRepository: Sendable {
                 ["init", "--quiet", "--bare", "--template=", "--initial-branch=\(defaultBranch)", temporary],
                 inRepository: false)
             guard chmod(temporary, 0o700) == 0 else { throw SystemFailure.error("set the mode of '\(temporary)'") }
+            try DurableFile.write(Array("[safe]\n\tdirectory = *\n".utf8), to: "\(temporary)/\(globalConfiguration)")
             let config = try DurableFile.read("\(temporary)/config") ?? []
             try DurableFile.write(config + Array(settings.utf8), to: "\(temporary)/config", mode: 0o600)
             try FileTree.sync(temporary)
@@ -60,6 +61,10 @@ package struct GitRepository: Sendable {
         \tautoDetach = false
 
         """
+
+    /// Stands for the user's own Git configuration. Other ways to say `safe.directory` do not reach the process that
+    /// serves a fetch from a repository of another user.
+    private static let globalConfiguration = "holdfast-global.config"
 
     // MARK: Branches and commits
 
@@ -273,6 +278,8 @@ package struct GitRepository: Sendable {
         var environment = GitRepository.environment
         environment.merge(quarantine?.environment ?? [:]) { _, new in new }
         environment.merge(extra) { _, new in new }
+        let global = "\(path)/\(Self.globalConfiguration)"
+        if inRepository, FileTree.kind(of: global) == .file { environment["GIT_CONFIG_GLOBAL"] = global }
         let place = inRepository ? ["--git-dir=\(path)"] : []
         let specification = ProcessSpecification(
             executable: "git", arguments: ["-c", "core.hooksPath=/dev/null"] + place + arguments,

@@ -163,14 +163,19 @@ struct BuilderTests {
         #expect(holdfastError { try site.builder.build(commit: unknown, variables: [:]) { _ in } }?.code == .notFound)
     }
 
-    @Test func `files of a build that nobody may delete are removed all the same`() throws {
+    @Test func `folders of a build that nobody may write to are removed all the same`() throws {
         let site = try Site()
-        let hook = "hooks: {build: \"mkdir -p ro/x && touch ro/x/y && chmod -R a-w ro && exit 1\"}"
-        try site.scratch.write(".upsun/config.yaml", Self.yaml(hook))
-        let commit = try site.scratch.commit()
-        #expect(
-            holdfastError { try site.builder.build(commit: commit, variables: [:]) { _ in } }?.code == .invalidInput)
-        if geteuid() == 0 { #expect(site.apps().isEmpty) }
+        let make = "mkdir -p files/x && touch files/x/y && chmod -R a-w files"
+        let mounts = "mounts: {files: {source: storage}}\n"
+        try site.scratch.write(".upsun/config.yaml", Self.yaml(mounts + "hooks: {build: \"\(make) && exit 1\"}"))
+        let bad = try site.scratch.commit()
+        #expect(holdfastError { try site.builder.build(commit: bad, variables: [:]) { _ in } }?.code == .invalidInput)
+        #expect(site.apps().isEmpty)
+        try site.scratch.write(".upsun/config.yaml", Self.yaml(mounts + "hooks: {build: \"\(make)\"}"))
+        let good = try site.scratch.commit()
+        let built = try site.builder.build(commit: good, variables: [:]) { _ in }
+        let directory = try site.layout.absolute(try #require(built.apps["a"]))
+        #expect(!FileManager.default.fileExists(atPath: "\(directory)/files"))
     }
 
     @Test(

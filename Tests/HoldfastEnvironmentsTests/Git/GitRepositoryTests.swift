@@ -47,6 +47,17 @@ struct GitRepositoryTests {
         #expect(holdfastError { try repository.file("a", at: other, limit: 100) }?.code == .notFound)
     }
 
+    @Test(.enabled(if: geteuid() == 0))
+    func `a repository of another user can be fetched from`() throws {
+        let scratch = try GitScratch()
+        let first = try scratch.commit()
+        let nobody = try #require(try ProcessUser.lookUp(name: "nobody"))
+        for path in try FileManager.default.subpathsOfDirectory(atPath: "\(scratch.folder)/work") + ["."] {
+            try nobody.own("\(scratch.folder)/work/\(path)")
+        }
+        #expect(try scratch.repository.fetch(from: "\(scratch.folder)/work", branch: "main", as: "other") == first)
+    }
+
     @Test(arguments: ["", "HEAD", "main", "--upload-pack=x", String(repeating: "A", count: 40), "0123456", "a b"])
     func `only whole commits are taken`(text: String) throws {
         let scratch = try GitScratch()
