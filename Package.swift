@@ -7,8 +7,10 @@ let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: 
 let asyncHTTPClient = Target.Dependency.product(name: "AsyncHTTPClient", package: "async-http-client")
 let grdb = Target.Dependency.product(name: "GRDB", package: "GRDB.swift")
 let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummingbird")
+let hummingbirdCore = Target.Dependency.product(name: "HummingbirdCore", package: "hummingbird")
 let hummingbirdTLS = Target.Dependency.product(name: "HummingbirdTLS", package: "hummingbird")
 let hummingbirdTesting = Target.Dependency.product(name: "HummingbirdTesting", package: "hummingbird")
+let httpTypes = Target.Dependency.product(name: "HTTPTypes", package: "swift-http-types")
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
 let nioEmbedded = Target.Dependency.product(name: "NIOEmbedded", package: "swift-nio")
@@ -25,6 +27,7 @@ let package = Package(
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
@@ -34,6 +37,7 @@ let package = Package(
     ],
     targets: [
         // MARK: C: system calls and system libraries
+        .target(name: "CHoldfastFiles"),
         .target(name: "CHoldfastSystem"),
         .systemLibrary(name: "CLibPQ", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
         .systemLibrary(name: "COpenSSL", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
@@ -56,9 +60,13 @@ let package = Package(
 
         // MARK: Level 2
         .target(
-            name: "HoldfastClient", dependencies: ["HoldfastAPI", "HoldfastModel", asyncHTTPClient, logging, nioCore]),
+            name: "HoldfastClient",
+            dependencies: [
+                "HoldfastAPI", "HoldfastModel", asyncHTTPClient, logging, nioCore, nioHTTP1,
+            ]),
         .target(
-            name: "HoldfastRepository", dependencies: ["COpenSSL", "CZstd", "HoldfastBlobStore", "HoldfastModel"]),
+            name: "HoldfastRepository",
+            dependencies: ["CHoldfastFiles", "COpenSSL", "CZstd", "HoldfastBlobStore", "HoldfastModel"]),
 
         // MARK: Level 3
         .target(
@@ -73,9 +81,12 @@ let package = Package(
 
         // MARK: Level 4
         .target(
+            name: "HoldfastDemo", dependencies: ["HoldfastAPI", "HoldfastClient", "HoldfastEnvironments", "HoldfastModel"]),
+        .target(
             name: "HoldfastServer",
             dependencies: [
-                "HoldfastAPI", "HoldfastCatalogue", "HoldfastModel", hummingbird, hummingbirdTLS, logging,
+                "HoldfastAPI", "HoldfastCatalogue", "HoldfastModel", httpTypes, hummingbird, hummingbirdCore,
+                hummingbirdTLS, logging, nioCore,
             ]),
 
         // MARK: The door
@@ -83,7 +94,8 @@ let package = Package(
             name: "holdfast",
             dependencies: [
                 "HoldfastAPI", "HoldfastBackup", "HoldfastBlobStore", "HoldfastCatalogue", "HoldfastClient",
-                "HoldfastCommands", "HoldfastControl", "HoldfastEnvironments", "HoldfastGateway", "HoldfastModel",
+                "HoldfastCommands", "HoldfastControl", "HoldfastDemo", "HoldfastEnvironments", "HoldfastGateway",
+                "HoldfastModel",
                 "HoldfastRepository", "HoldfastServer", argumentParser, logging,
             ]),
 

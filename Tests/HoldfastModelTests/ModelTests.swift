@@ -1,0 +1,102 @@
+import Foundation
+import HoldfastModel
+import Testing
+
+/// A generator whose numbers follow from its seed (SplitMix64).
+private struct SeededGenerator: RandomNumberGenerator {
+    var state: UInt64
+    mutating func next() -> UInt64 {
+        state &+= 0x9e37_79b9_7f4a_7c15
+        var mixed = state
+        mixed = (mixed ^ (mixed >> 30)) &* 0xbf58_476d_1ce4_e5b9
+        mixed = (mixed ^ (mixed >> 27)) &* 0x94d0_49bb_1331_11eb
+        return mixed ^ (mixed >> 31)
+    }
+}
+
+struct IdentifierTests {
+    @Test(arguments: ["", "-x", "A", "a/b", "..", "a b", "ä", "a\0", String(repeating: "a", count: 65)])
+    func `what could leave a path or a tag is no identifier`(text: String) {
+        #expect(ProjectID(text) == nil)
+        let json = try? JSONEncoder().encode([text])
+        #expect(throws: DecodingError.self) { try JSONDecoder().decode([ProjectID].self, from: json ?? Data()) }
+    }
+
+    @Test func `random identifiers have the length of their kind, are valid, and follow from the generator`() {
+        var generator = SeededGenerator(state: 7)
+        var again = SeededGenerator(state: 7)
+        for _ in 0..<200 {
+            let id = BackupID.random(using: &generator)
+            #expect(id.rawValue.count == 26)
+            #expect(BackupID(id.rawValue) == id)
+            #expect(BackupID.random(using: &again) == id)
+        }
+        #expect(ProjectID.random().rawValue.count == 13)
+        #expect(ProjectID.random() != ProjectID.random())
+    }
+
+    @Test func `an identifier is a plain string in JSON`() throws {
+        let id = try #require(EnvironmentID("abc-123"))
+        #expect(try String(decoding: JSONEncoder().encode([id]), as: UTF8.self) == "[\"abc-123\"]")
+    }
+}
+
+struct SecretTests {
+    @Test func `a secret does not show itself in text, dumps or errors`() {
+        let secret = Secret("hunter2")
+        var dumped = ""
+        dump(secret, to: &dumped)
+        let error = HoldfastError(.wrongPassword, "no key opens with \(secret)")
+        for text in ["\(secret)", String(reflecting: secret), dumped, "\(error)", "\(["a": secret])"] {
+            #expect(!text.contains("hunter2"))
+        }
+        #expect(secret.reveal() == "hunter2")
+    }
+}
+
+struct PermissionTests {
+    @Test func `strings of the contract are read and written`() throws {
+        let strings = ["viewer", "production:viewer", "staging:contributor", "development:admin"]
+        let permissions = try Permissions(strings: strings.reversed())
+        #expect(permissions.strings == strings)
+        #expect(permissions.role(on: .production) == .viewer)
+        #expect(permissions.role(on: .development) == .admin)
+        #expect(try Permissions(strings: ["viewer"]).role(on: .staging) == .viewer)
+        #expect(try Permissions(strings: ["staging:admin"]).role(on: .production) == nil)
+    }
+
+    @Test func `an admin of the project is admin on every type, whatever else is said`() throws {
+        let permissions = try Permissions(strings: ["admin", "production:viewer"])
+        for type in EnvironmentType.allCases { #expect(permissions.role(on: type) == .admin) }
+    }
+
+    @Test(arguments: ["contributor", "owner", "production", "prod:admin", "production:root", "production:admin:x", ""])
+    func `anything else is refused by its name`(string: String) {
+        let error = #expect(throws: HoldfastError.self) { try Permissions(strings: ["viewer", string]) }
+        #expect(error?.code == .invalidInput)
+        #expect(error?.message.contains("'\(string)'") == true)
+    }
+}
+
+struct ErrorTests {
+    @Test func `a description says what, why, and what to do`() {
+        let cause = HoldfastError(.noSpace, "no space left on site a")
+        let error = HoldfastError(.unavailable, "pack 12 was not stored", hint: "Free some space", cause: cause)
+        #expect(error.description == "pack 12 was not stored: no space left on site a. Free some space")
+    }
+
+    @Test func `only what may pass by itself is temporary`() {
+        let temporary = HoldfastError.Code.allCases.filter { HoldfastError($0, "x").isTemporary }
+        #expect(Set(temporary) == [.unavailable, .locked, .timedOut])
+    }
+}
+
+struct ActivityTypeTests {
+    @Test func `crons and backups leave an environment clean, what changes deployment or data makes it dirty`() {
+        let clean = ActivityType.allCases.filter { !$0.makesDirty }
+        #expect(Set(clean) == [.cron, .backup, .backupDelete, .projectCreate])
+        #expect(ActivityType.backup.queue == .backup)
+        #expect(ActivityType.cron.queue == .cron)
+        #expect(ActivityType.restore.queue == .default)
+    }
+}
