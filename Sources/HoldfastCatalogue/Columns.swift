@@ -219,7 +219,8 @@ struct ActivityRecord: CatalogueRecord {
         var activity = Activity(
             id: try Column.id(id), project: try Column.id(project),
             environment: try environment.map { try Column.id($0) }, type: try Column.choice(type),
-            parameters: try Column.value([String: String].self, json: parameters), user: try user.map { try Column.id($0) }, text: text, createdAt: Column.date(createdAt))
+            parameters: try Column.value([String: String].self, json: parameters),
+            user: try user.map { try Column.id($0) }, text: text, createdAt: Column.date(createdAt))
         activity.state = try Column.choice(state)
         activity.result = try result.map { try Column.choice($0) }
         activity.failure = failure

@@ -9,6 +9,14 @@ package struct Grant: Sendable, Hashable {
     package var permissions: Permissions
     package var grantedAt: Date
     package var updatedAt: Date
+
+    package init(user: User, project: ProjectID, permissions: Permissions, grantedAt: Date, updatedAt: Date) {
+        self.user = user
+        self.project = project
+        self.permissions = permissions
+        self.grantedAt = grantedAt
+        self.updatedAt = updatedAt
+    }
 }
 
 extension Catalogue {

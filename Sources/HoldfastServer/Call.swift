@@ -1,0 +1,84 @@
+import Foundation
+import HoldfastAPI
+import HoldfastCatalogue
+import HoldfastModel
+
+/// One request of somebody who is known: what they say, who they are, and what is there.
+struct Call: Sendable {
+    let parts: ServerParts
+    let principal: Principal
+    let input: Input
+
+    init(parts: ServerParts, session: Session, input: Input) {
+        self.parts = parts
+        self.principal = Principal(session: session, catalogue: parts.catalogue)
+        self.input = input
+    }
+
+    var catalogue: Catalogue { parts.catalogue }
+    var operations: any Operations { parts.operations }
+    var user: User { principal.user }
+
+    /// The project in the path.
+    ///
+    /// - Throws: `notFound` if there is none, or the caller may not know of it.
+    func project() throws -> Project {
+        let id: ProjectID = try input.id("project")
+        _ = try principal.requirePermissions(in: id)
+        return try catalogue.project(id)
+    }
+
+    /// The environment in the path, which the caller may see.
+    func environment() throws -> Environment {
+        let environment = try catalogue.environment(named: try input.parameter("environment"), in: try project().id)
+        try principal.require(.viewer, on: environment)
+        return environment
+    }
+
+    /// The backup in the path: of the environment in the path.
+    func backup() throws -> Backup {
+        let environment = try environment()
+        let backup = try catalogue.backup(try input.id("backup"))
+        guard backup.environment == environment.id else {
+            throw HoldfastError(
+                .notFound, "environment \(environment.name) has no backup '\(backup.id)'",
+                hint: "List them with backup:list")
+        }
+        return backup
+    }
+
+    /// Runs something that leaves a trace: it is recorded before it is done, and again if it is refused or fails.
+    ///
+    /// - Parameters:
+    ///   - check: throws if the caller may not.
+    func audited<Value>(
+        _ action: String, in project: ProjectID?, on subject: String, check: () throws -> Void,
+        _ work: () throws -> Value
+    ) throws -> Value {
+        func record(_ result: AuditEntry.Result, _ detail: String? = nil) throws {
+            try catalogue.audit(
+                AuditEntry(
+                    at: parts.time.now(), session: principal.session, action: action, on: (project, subject),
+                    result: result, detail: detail))
+        }
+        do {
+            try check()
+            try record(.allowed)
+            return try work()
+        } catch let error as HoldfastError {
+            let isRefusal = [.forbidden, .conflict, .notFound, .unsupported, .invalidInput].contains(error.code)
+            try record(isRefusal ? .refused : .failed, error.message)
+            throw error
+        }
+    }
+
+    /// Asks for one operation on an environment, which needs the admin role for its type.
+    func submit(_ type: ActivityType, _ request: OperationRequest, on environment: Environment) throws -> Reply {
+        let activity = try audited(type.rawValue, in: environment.project, on: environment.name) {
+            try principal.require(.admin, on: environment)
+        } _: {
+            try operations.submit(request, by: user.id)
+        }
+        return try .accepted([try view(of: activity.id, in: environment.project)])
+    }
+}

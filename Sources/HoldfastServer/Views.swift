@@ -1,0 +1,155 @@
+import Foundation
+import HoldfastAPI
+import HoldfastCatalogue
+import HoldfastModel
+
+/// Addresses. Links carry no query: clients lose it.
+enum Path {
+    static let organization = "local"
+
+    static func project(_ id: ProjectID) -> String { "/projects/\(id)" }
+
+    static func environment(_ name: String, in project: ProjectID) -> String {
+        "/projects/\(project)/environments/\(segment(name))"
+    }
+
+    static func activity(_ id: ActivityID, in project: ProjectID) -> String { "/projects/\(project)/activities/\(id)" }
+
+    /// One segment of a path: everything but RFC 3986's unreserved characters is encoded, slashes too.
+    static func segment(_ text: String) -> String {
+        let plain = CharacterSet(charactersIn: "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
+        return text.addingPercentEncoding(withAllowedCharacters: plain) ?? text
+    }
+}
+
+/// What the caller gets to see: wire values with the links that hold for this caller now.
+extension Call {
+    func view(of project: Project) throws -> API.Project {
+        let path = Path.project(project.id)
+        var links: API.Links = [
+            "self": path, "environments": "\(path)/environments", "activities": "\(path)/activities",
+            "settings": "\(path)/settings", "capabilities": "\(path)/capabilities",
+            "environment-types": "\(path)/environment-types", "user-access": "\(path)/user-access",
+            "integrations": "\(path)/integrations", "variables": "\(path)/variables",
+        ]
+        if try principal.requirePermissions(in: project.id).project == .admin {
+            links["#edit"] = path
+            links["#manage-variables"] = "\(path)/variables"
+            links["repository-key"] = "\(path)/repository-key"
+        }
+        return API.Project(
+            project, gitAddress: operations.gitAddress(of: project.id), organization: Path.organization,
+            owner: try owner().id.rawValue, links: links)
+    }
+
+    /// The first operator, who owns the only organization.
+    func owner() throws -> User {
+        let operators = try catalogue.users().filter(\.isOperator).sorted { $0.createdAt < $1.createdAt }
+        return operators.first ?? user
+    }
+
+    func views(of environments: [Environment], in project: Project) throws -> [API.Environment] {
+        let dirty = try catalogue.dirtyEnvironments(in: project.id)
+        let backups = try catalogue.lastBackups(in: project.id)
+        return try environments.map { environment in
+            var facts = API.EnvironmentFacts(
+                isDirty: dirty.contains(environment.id), isMain: environment.name == project.defaultBranch)
+            facts.lastBackupAt = backups[environment.id]
+            let running = try operations.currentDeployment(of: environment)
+            if let running {
+                facts.lastDeploymentAt = running.deployedAt
+                facts.deployedCommit = running.commit
+                facts.restoredFrom = running.restoredFrom
+                facts.routes = running.routes
+            }
+            let links = try EnvironmentLinks(
+                environment: environment, facts: facts, canUndoRestore: running?.canUndoRestore ?? false
+            ).links(isAdmin: isAdmin(on: environment))
+            return API.Environment(environment, facts: facts, links: links)
+        }
+    }
+
+    func view(of environment: Environment) throws -> API.Environment {
+        let views = try views(of: [environment], in: try catalogue.project(environment.project))
+        guard let view = views.first else { throw HoldfastError(.internalFault, "an environment has no view") }
+        return view
+    }
+
+    func isAdmin(on environment: Environment) throws -> Bool {
+        try principal.permissions(in: environment.project)?.role(on: environment.type) == .admin
+    }
+
+    /// - Parameter environment: where the backup is listed.
+    func view(of backup: Backup, in environment: Environment) throws -> API.Backup {
+        let path = "\(Path.environment(environment.name, in: environment.project))/backups/\(backup.id)"
+        var links: API.Links = ["self": path]
+        if backup.status == .created, try isAdmin(on: environment) {
+            links["#restore"] = "\(path)/restore"
+            links["#delete"] = path
+        }
+        return API.Backup(backup, links: links)
+    }
+
+    func view(of details: ActivityDetails) throws -> API.Activity {
+        let activity = details.activity
+        let path = Path.activity(activity.id, in: activity.project)
+        var links: API.Links = ["self": path, "log": "\(path)/log"]
+        if activity.state == .pending, try mayCancel(activity) { links["#cancel"] = "\(path)/cancel" }
+        return API.Activity(activity, environmentName: details.environmentName, user: details.user, links: links)
+    }
+
+    func view(of activity: ActivityID, in project: ProjectID) throws -> API.Activity {
+        try view(of: catalogue.activityDetails(activity, in: project))
+    }
+
+    /// Admins of the environment, or of the project if the environment is gone.
+    func mayCancel(_ activity: Activity) throws -> Bool {
+        let permissions = try principal.permissions(in: activity.project)
+        if permissions?.project == .admin { return true }
+        guard let id = activity.environment else { return false }
+        let environments = try catalogue.environments(in: activity.project)
+        return environments.first { $0.id == id }.map { permissions?.role(on: $0.type) == .admin } ?? false
+    }
+}
+
+/// Which relations an environment has: an operation is there exactly if it would be let in now.
+struct EnvironmentLinks {
+    var environment: Environment
+    var facts: API.EnvironmentFacts
+    var canUndoRestore: Bool
+
+    func links(isAdmin: Bool) -> API.Links {
+        let path = Path.environment(environment.name, in: environment.project)
+        var links: API.Links = [
+            "self": path, "backups": "\(path)/backups", "#activities": "\(path)/activities",
+            "#variables": "\(path)/variables",
+        ]
+        if let address = facts.routes.first {
+            links["public-url"] = address
+            links.set("pf:routes", to: facts.routes)
+        }
+        guard isAdmin else { return links }
+        links["#edit"] = path
+        links["#manage-variables"] = "\(path)/variables"
+        guard !facts.isDirty, environment.status != .deleting else { return links }
+        for operation in operations { links["#\(operation)"] = "\(path)/\(operation)" }
+        if environment.type != .production { links["#delete"] = path }
+        return links
+    }
+
+    private var operations: [String] {
+        let isActive = environment.status == .active
+        let isPaused = environment.status == .paused
+        let isProtected = environment.type == .production
+        let hasCode = environment.headCommit != nil
+        var names: [String] = []
+        if isActive { names.append("backup") }
+        if isActive, canUndoRestore { names.append("undo-restore") }
+        if isActive || isPaused, hasCode { names.append("redeploy") }
+        if environment.status == .inactive, hasCode { names.append("activate") }
+        if isActive || isPaused, !isProtected { names.append("deactivate") }
+        if isActive, !isProtected { names.append("pause") }
+        if isPaused { names.append("resume") }
+        return names
+    }
+}
