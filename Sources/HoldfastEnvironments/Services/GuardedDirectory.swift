@@ -187,10 +187,18 @@ package final class GuardedDirectory {
         guard fchmod(descriptor, mode) == 0 else { throw Self.failure("change", path, errno) }
     }
 
-    /// Makes a directory of the control plane if there is none.
+    /// Makes a directory of the control plane, and what is missing above it; one that is there is taken.
     package static func make(_ path: String, mode: mode_t) throws -> GuardedDirectory {
-        guard mkdir(path, mode) == 0 || errno == EEXIST else { throw failure("create", path, errno) }
+        if mkdir(path, mode) != 0, errno != EEXIST {
+            let parent = (path as NSString).deletingLastPathComponent
+            guard errno == ENOENT, parent != path, access(parent, F_OK) != 0 else {
+                throw failure("create", path, errno)
+            }
+            _ = try make(parent, mode: 0o755)
+            guard mkdir(path, mode) == 0 else { throw failure("create", path, errno) }
+        }
         let directory = try GuardedDirectory(path)
+        try directory.take()
         try directory.setMode(mode)
         return directory
     }

@@ -30,10 +30,9 @@ final class PostgreSQLFixture {
     func instance(
         _ number: Int = 1, version: String = "15", configuration: ConfigurationValue = .map([:])
     ) throws -> ServiceInstance {
-        let parent = directory + "/services/db"
-        try FileManager.default.createDirectory(atPath: parent, withIntermediateDirectories: true)
-        return ServiceInstance(
-            directory: "\(parent)/\(number)", runDirectory: "\(directory)/r\(number)", port: try freePort(),
+        ServiceInstance(
+            directory: "\(directory)/services/db/\(number)", runDirectory: "\(directory)/r\(number)",
+            port: try freePort(),
             user: try serverUser(),
             configuration: ServiceConfiguration(
                 name: "db", type: TypeReference(name: "postgresql", version: version), configuration: configuration))

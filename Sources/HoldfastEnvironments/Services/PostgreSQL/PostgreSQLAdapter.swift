@@ -66,9 +66,15 @@ package struct PostgreSQLAdapter: ServiceAdapter {
 
     package func isReady(_ instance: ServiceInstance) throws -> Bool {
         guard PostgreSQLSession.answers(target(instance)) else { return false }
-        let session = try session(instance)
-        defer { session.close() }
-        return try session.value("SELECT pg_is_in_recovery()", timeout: options.statementTimeout) == "f"
+        do {
+            let session = try session(instance)
+            defer { session.close() }
+            return try session.value("SELECT pg_is_in_recovery()", timeout: options.statementTimeout) == "f"
+        } catch let error as HoldfastError where error.code == .unavailable {
+            // Either it has just gone, or it is there and does not let us in: then nobody would ever learn why.
+            guard !PostgreSQLSession.answers(target(instance)) else { throw error }
+            return false
+        }
     }
 
     package func afterStart(_ instance: ServiceInstance) throws -> ServiceEndpoint {

@@ -13,7 +13,7 @@ struct PostgreSQLRestore {
     func prepare(_ manifest: ServiceManifest) throws {
         try checkVersion(manifest)
         let mark = try PostgreSQLMark(fields: manifest.mark)
-        let root = try GuardedDirectory(instance.directory)
+        let root = try GuardedDirectory.make(instance.directory, mode: 0o755)
         let data = try root.directory("data")
         let written = try PostgreSQLCluster.version(of: data, service: instance.name)
         guard written == instance.type.version else { throw PostgreSQLAdapter.wrongVersion(instance, found: written) }

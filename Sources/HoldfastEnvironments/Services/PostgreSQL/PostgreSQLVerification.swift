@@ -26,7 +26,7 @@ struct PostgreSQLVerification {
         for database in databases.compactMap({ $0[0] }) { lines.append(try check(database)) }
         lines.append(try checksums(session))
         _ = try adapter.afterStart(instance)
-        lines.append("\(instance.name): role and password are set")
+        lines.append("role and password are set")
         // Once all that was recovered is in the data files, the log beside them is needed no more.
         try session.query("CHECKPOINT", timeout: timeout)
         try conf.remove(PostgreSQLRestore.recoveryFile)
@@ -87,7 +87,7 @@ struct PostgreSQLVerification {
             fields[2] == "at restore point \"\(mark.restorePoint)\"",
             try LogPosition(fields[1]) >= LogPosition(mark.start)
         else { throw notRecovered("its timeline \(timeline) began '\(last.prefix(120))'") }
-        return "\(instance.name): recovered to restore point \(mark.restorePoint) at \(mark.position)"
+        return "recovered to restore point \(mark.restorePoint) at \(mark.position)"
     }
 
     /// Connects, counts and reads indexes through amcheck, which leaves no trace: its extension is rolled back.
@@ -98,7 +98,7 @@ struct PostgreSQLVerification {
         let available = try session.value(
             "SELECT count(*) FROM pg_available_extensions WHERE name = 'amcheck'", timeout: timeout)
         guard available == "1" else {
-            return "\(instance.name): database \(database) has \(relations) relations; amcheck is not installed"
+            return "database \(database) has \(relations) relations; amcheck is not installed"
         }
         try session.query("BEGIN", timeout: timeout)
         try session.query("CREATE SCHEMA holdfast_amcheck", timeout: timeout)
@@ -114,7 +114,7 @@ struct PostgreSQLVerification {
         try session.query("SELECT set_config('search_path', $1, true)", [schema], timeout: timeout)
         let checked = try checkIndexes(session, database: database)
         try session.query("ROLLBACK", timeout: timeout)
-        return "\(instance.name): database \(database) has \(relations) relations; \(checked) indexes are sound"
+        return "database \(database) has \(relations) relations; \(checked) indexes are sound"
     }
 
     private func checkIndexes(_ session: PostgreSQLSession, database: String) throws -> Int {
@@ -139,7 +139,7 @@ struct PostgreSQLVerification {
 
     private func checksums(_ session: PostgreSQLSession) throws -> String {
         guard try session.value("SELECT current_setting('data_checksums')", timeout: timeout) == "on" else {
-            return "\(instance.name): the data has no page checksums"
+            return "the data has no page checksums"
         }
         let failures = try session.value(
             "SELECT coalesce(sum(checksum_failures), 0) FROM pg_stat_database", timeout: timeout)
@@ -148,6 +148,6 @@ struct PostgreSQLVerification {
                 .damaged, "\(failures) pages of service '\(instance.name)' have a wrong checksum",
                 hint: "Restore an older backup")
         }
-        return "\(instance.name): page checksums are on, none was wrong"
+        return "page checksums are on, none was wrong"
     }
 }
