@@ -42,6 +42,8 @@ struct BackupActivity {
         let stored = try session.finish(snapshotInfo(manifest))
         finished = true
         house.reached(.backupStored)
+        // A site that is a moment late still counts.
+        sites.store.settle(atMost: .seconds(10))
         try publish(stored, manifest, sites.report())
     }
 
@@ -82,11 +84,11 @@ struct BackupActivity {
         let record = Backup(
             id: backup, environment: environment, safe: safe, automated: automated,
             commit: manifest.deployment.commit, deployment: manifest.deployment.id,
-            snapshot: stored.snapshot.description, sizes: (stored.totalBytes, stored.addedBytes), sites: reports,
+            snapshot: stored.id.description, sizes: (stored.logicalBytes, stored.addedBytes), sites: reports,
             evidence: (manifest.hold, manifest.skew), createdAt: manifest.createdAt, updatedAt: house.time.now())
         try house.catalogue.insertBackup(record)
         context.log(
-            "Stored \(ByteCount(stored.totalBytes)), new data \(ByteCount(stored.addedBytes)), on "
+            "Stored \(ByteCount(stored.logicalBytes)), new data \(ByteCount(stored.addedBytes)), on "
                 + reports.map { $0.isComplete ? $0.site : "\($0.site) (not complete: \($0.problem ?? "unknown"))" }
                 .joined(separator: ", "))
         if record.isDegraded { context.log("The backup is good, but degraded: not every site holds it.") }

@@ -60,7 +60,7 @@ struct BackupSource: Sendable {
     /// A built app without its mounts, which are links made at each start.
     func appFilter(_ app: String) -> CaptureFilter {
         let links = Set((current.mounts[app] ?? [:]).keys)
-        return CaptureFilter { links.contains($0) }
+        return CaptureFilter(excludes: { links.contains($0) })
     }
 
     private static func mounts(
@@ -109,16 +109,22 @@ final class ServiceSessions: Sendable {
         let session: any ServiceBackupSession
     }
     private let entries: [Entry]
-    private let taken = Mutex<[String: [String: String]]>([:])
+    private struct Marks {
+        var taken: [String: [String: String]] = [:]
+        var wasTried = false
+    }
+    private let state = Mutex(Marks())
     let versions: [String: String]
 
-    init(source: BackupSource, label: String) throws {
+    init(source: BackupSource, label: String, log: (String) -> Void) throws {
         var entries: [Entry] = []
         var versions: [String: String] = [:]
         do {
             for (name, instance) in source.services.sorted(by: { $0.key < $1.key }) {
                 let adapter = try ServiceAdapters.adapter(for: instance.type)
                 versions[name] = try adapter.serverVersion(instance)
+                let found = try adapter.preflight(instance)
+                for line in found.openTransactions.map(\.description) + found.notices { log("Service \(name): \(line)") }
                 entries.append(Entry(name: name, session: try adapter.beginBackup(instance, label: label)))
             }
         } catch {
@@ -131,12 +137,15 @@ final class ServiceSessions: Sendable {
 
     var all: [(String, any ServiceBackupSession)] { entries.map { ($0.name, $0.session) } }
     /// The marks taken so far, by service.
-    var marks: [String: [String: String]] { taken.withLock { $0 } }
+    var marks: [String: [String: String]] { state.withLock { $0.taken } }
+    /// No mark was tried yet: a session can be marked once, and is of no use after a mark that failed.
+    var isFresh: Bool { state.withLock { !$0.wasTried } }
 
     func mark(_ name: String) throws {
         guard let entry = entries.first(where: { $0.name == name }) else { return }
+        state.withLock { $0.wasTried = true }
         let mark = try entry.session.mark()
-        taken.withLock { $0[name] = mark }
+        state.withLock { $0.taken[name] = mark }
     }
 
     func close() { for entry in entries { entry.session.close() } }

@@ -14,14 +14,15 @@ struct ConsistentPoint {
     func take(into manifest: inout BackupManifest, safe: Bool, staging: Staging) throws {
         var attempt = 1
         while true {
-            let sessions = try ServiceSessions(source: source, label: "holdfast-\(manifest.backup)")
+            let sessions = try ServiceSessions(
+                source: source, label: "holdfast-\(manifest.backup)", log: { context.log($0) })
             defer { sessions.close() }
             try preCopy(sessions, &manifest)
             house.reached(.backupPreCopied)
             if safe {
                 var evidence: HoldEvidence?
                 // A hold that ended before its marks leaves sessions and pre-copy as good as they were.
-                while evidence == nil, sessions.marks.isEmpty {
+                while evidence == nil, sessions.isFresh {
                     evidence = try hold(sessions, staging, isLast: attempt >= BackupActivity.attempts)
                     attempt += 1
                 }
@@ -43,7 +44,7 @@ struct ConsistentPoint {
         for (name, service) in sessions.all {
             let statistics = try session.capture(
                 service.dataDirectory, as: "/services/\(name)/data",
-                filter: CaptureFilter(mayVanish: true) { service.shouldSkip($0) })
+                filter: CaptureFilter(mayVanish: true, excludes: { service.shouldSkip($0) }))
             manifest.services[name] = ServiceManifest(
                 type: source.current.services[name]?.type ?? "", serverVersion: sessions.versions[name] ?? "",
                 method: "physical", path: "/services/\(name)", mark: [:], bytes: statistics.bytes)
@@ -92,23 +93,28 @@ struct ConsistentPoint {
         return nil
     }
 
-    /// The marks: every service in parallel, and beside them the changed files of every mount.
+    /// The marks: every service in parallel, and beside them, on this thread, the changed files of every mount.
     private func mark(
         _ sessions: ServiceSessions, _ staging: Staging, taken: @escaping @Sendable (String) -> Void
     ) throws {
-        var work: [@Sendable () throws -> Void] = sessions.all.map { name, _ in
+        let work = sessions.all.map { name, _ -> @Sendable () throws -> Void in
             { [sessions] in
                 try sessions.mark(name)
                 taken(name)
             }
         }
-        work.append { [session, source] in
+        try inParallel(work) {
             for mount in source.distinctMounts {
-                _ = try session.stageChanges(of: mount.treePath, into: staging.directory(for: mount))
+                let staged = try session.stageChanges(of: mount.treePath, into: staging.directory(for: mount))
                 taken("\(mount.app)/\(mount.path)")
+                guard staged.unstable.isEmpty else {
+                    throw HoldfastError(
+                        .timedOut, "files of mount \(mount.app)/\(mount.path) changed in the hold: "
+                            + staged.unstable.prefix(3).joined(separator: ", "),
+                        hint: "Look for a process outside of the environment that writes into the mount")
+                }
             }
         }
-        _ = try inParallel(work)
     }
 
     /// Databases first, files second: at worst there are files that no row knows about.

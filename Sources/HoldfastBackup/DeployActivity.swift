@@ -14,7 +14,7 @@ struct DeployActivity {
     func run() throws {
         let project = try house.catalogue.project(environment.project)
         let layout = house.layout(environment.id)
-        _ = try house.writeIdentity(of: environment)
+        try house.writeIdentity(of: environment)
         let old = try layout.readCurrent()
         if let restored = old?.deployment.restoredFrom {
             context.log(
@@ -44,7 +44,7 @@ struct DeployActivity {
         context.log("Building commit \(short(commit)) of \(environment.name).")
         let variables = try house.catalogue.variables(project: project.id, environment: environment.id)
         let builder = Builder(
-            project: project, environment: environment, layout: layout,
+            environment: environment, layout: layout,
             repository: GitRepository(path: house.gitDirectory(project.id)), user: try house.user(of: environment.id),
             types: house.types, time: house.time)
         return try builder.build(commit: commit, variables: variables) { context.log($0) }

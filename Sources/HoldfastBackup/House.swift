@@ -129,27 +129,13 @@ extension House {
     }
 
     /// What the environment's processes are told about where they run; written where the supervisor finds it.
+    @discardableResult
     package func writeIdentity(of environment: Environment) throws -> EnvironmentIdentity {
-        var identity = EnvironmentIdentity(
-            project: environment.project, environment: environment.id, name: environment.name, type: environment.type,
-            host: "", entropy: try entropy(of: environment.project))
-        identity.host = "\(identity.machineName)-\(environment.project).\(hostSuffix)"
         let layout = layout(environment.id)
         try layout.create()
-        try identity.write(to: layout.directory)
-        return identity
-    }
-
-    /// A random text that all environments of a project share; made when it is first asked for.
-    private func entropy(of project: ProjectID) throws -> Secret {
-        let file = "\(home)/projects/\(project)/entropy"
-        if let data = FileManager.default.contents(atPath: file), data.count == 64 {
-            return Secret(String(decoding: data, as: UTF8.self))
-        }
-        let text = try InstallationKey.makePassword().reveal()
-        let made = FileManager.default.createFile(
-            atPath: file, contents: Data(text.utf8), attributes: [.posixPermissions: 0o600])
-        guard made else { throw HoldfastError(.system, "cannot write \(file)") }
-        return Secret(text)
+        let machine = EnvironmentIdentity.machineName(project: environment.project, name: environment.name)
+        return try EnvironmentIdentity.prepare(
+            for: environment, in: layout.directory, host: "\(machine)-\(environment.project).\(hostSuffix)",
+            repository: gitDirectory(environment.project))
     }
 }

@@ -86,7 +86,7 @@ package struct HousePerformer: ActivityPerformer {
     private func forgetUnlisted(_ id: BackupID, _ activity: Activity) throws {
         let sites = try house.repositories.sites(of: activity.project)
         let repository = try house.repositories.open(activity.project, on: sites)
-        for entry in try repository.snapshots() where entry.snapshot.tags.contains("backup=\(id)") {
+        for entry in try repository.snapshots() where entry.snapshot.info.tags.contains("backup=\(id)") {
             try repository.forget(entry.id)
         }
     }

@@ -23,6 +23,27 @@ package func inParallel<Value: Sendable>(_ work: [@Sendable () throws -> Value])
     return try results.values().map { try $0.get() }
 }
 
+/// Runs `work` on threads of its own and, meanwhile, `here` on the calling one; waits for all.
+///
+/// - Throws: the first error of `work`, else what `here` threw.
+package func inParallel(_ work: [@Sendable () throws -> Void], while here: () throws -> Void) throws {
+    let results = ResultSlots<Void>(count: work.count)
+    let group = DispatchGroup()
+    for (index, piece) in work.enumerated() {
+        group.enter()
+        let thread = Thread {
+            results.set(index, Result { try piece() })
+            group.leave()
+        }
+        thread.name = "parallel-\(index)"
+        thread.start()
+    }
+    let own = Result { try here() }
+    group.wait()
+    for result in results.values() { try result.get() }
+    try own.get()
+}
+
 private final class ResultSlots<Value: Sendable>: Sendable {
     private let slots: Mutex<[Int: Result<Value, any Error>]>
     private let count: Int

@@ -91,7 +91,7 @@ struct RestoreAside {
         if let client = try? house.supervisors.client(environment.id) {
             for (name, record) in services { try? client.stopAside(service: name, record: record) }
         }
-        let directories = apps.values + services.values.map(\.directory) + mounts.values.flatMap(\.values)
+        let directories = Array(apps.values) + services.values.map(\.directory) + mounts.values.flatMap(\.values)
         for directory in directories {
             if let absolute = try? layout.absolute(directory) { try? FileManager.default.removeItem(atPath: absolute) }
         }
@@ -103,13 +103,14 @@ struct RestoreAside {
     ) throws {
         let absolute = try layout.absolute(directory)
         let report = try repository.restore(
-            snapshot: snapshot, path: treePath, to: absolute, options: RestoreOptions(owner: user.restoredOwner))
-        guard report.problems.isEmpty else {
+            TreePath(snapshot, path: treePath), to: absolute,
+            options: RestoreOptions(owner: FileOwner(user: user.uid, group: user.gid)))
+        guard report.isComplete else {
             throw HoldfastError(
                 .damaged,
                 "\(name): \(report.problems.count) entries cannot be restored, the first: \(report.problems[0])",
                 hint: "Run a check of the repository; the environment is untouched")
         }
-        context.log("Restored \(name) aside: \(report.summary)")
+        context.log("Restored \(name) aside: \(report.files) files, \(ByteCount(report.bytes))")
     }
 }

@@ -32,7 +32,7 @@ struct RestorePlan: Sendable {
                     "service \(name) is \(now.type) now and was \(service.type) in backup \(manifest.backup)",
                     hint: "Restore with the code, which brings the service's type of that time")
             }
-            _ = try house.types.resolve(try TypeReference(parsing: service.type))
+            _ = try house.types.resolve(try TypeReference(service.type))
             services[name] = .restore(service)
         }
         for name in current.services.keys where services[name] == nil {
