@@ -149,8 +149,10 @@ package final class ActivityRunner: Sendable {
         do {
             try performer.perform(context)
         } catch {
-            failure = (error as? HoldfastError)?.description ?? "\(error)"
-            context.log("Failed: \(failure ?? "")")
+            let text = (error as? HoldfastError)?.description ?? "\(error)"
+            context.log("Failed: \(text)")
+            // The log has all of it; what is shown beside the activity is one line.
+            failure = text.split(separator: "\n").first.map(String.init) ?? text
         }
         do {
             try catalogue.finishActivity(
