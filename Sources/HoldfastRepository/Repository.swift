@@ -158,6 +158,11 @@ public final class Repository: Sendable {
 
     func reader(_ index: BlobIndex) throws -> BlobReader { try BlobReader(store: store, key: key, index: index) }
 
+    /// Takes a lock that excludes all others, backups included; held until it is released.
+    package func lockExclusively() throws -> LockKeeper {
+        try LockKeeper.take(files, isExclusive: true, time: time)
+    }
+
     /// Takes a lock, or none if the store cannot be written to: reading must be possible all the same.
     func lockForReading() throws -> LockKeeper? {
         do {

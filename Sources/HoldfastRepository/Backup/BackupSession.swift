@@ -52,7 +52,7 @@ public final class BackupSession {
             lock.release()
             throw error
         }
-        root = CapturedDirectory.made(name: [], time: Timestamp(repository.time.now()))
+        root = CapturedDirectory.made(name: [])
         core.packs.start()
         for number in 0..<workerCount {
             startThread("holdfast-work-\(number)") { [core] in FileWorker.run(core) }
@@ -76,7 +76,7 @@ public final class BackupSession {
             guard let name = names.last else {
                 throw HoldfastError(.invalidInput, "nothing can be captured as '\(path)'", hint: "Give it a name")
             }
-            let place = try root.directory(at: names.dropLast(), time: now)
+            let place = try root.directory(at: names.dropLast())
             guard place.entry(name) == nil else { throw HoldfastError(.conflict, "'\(path)' was captured already") }
             let before = core.counters.current.bytes
             var walk = CaptureWalk(
@@ -105,7 +105,7 @@ public final class BackupSession {
             guard let name = names.last, let source = sources[Self.key(names)] else {
                 throw HoldfastError(.notFound, "'\(path)' was not captured in this backup")
             }
-            let place = try root.directory(at: names.dropLast(), time: now)
+            let place = try root.directory(at: names.dropLast())
             guard case .directory(let earlier) = place.entry(name) else {
                 throw HoldfastError(.internalFault, "the captured directory '\(path)' is not in the tree")
             }
@@ -220,15 +220,20 @@ public final class BackupSession {
         let finished = try attempt {
             var trees = TreeWriter(writer: writer)
             let tree = try trees.store(root)
-            try writeIndex(try core.packs.flush(sealing: writer.sealing))
-            let snapshot = Snapshot(info: info, parent: parent?.id, tree: tree)
-            let id = try repository.files.save(snapshot.encoded(), as: .snapshot)
             return FinishedBackup(
-                id: SnapshotID(id), logicalBytes: trees.bytes, addedBytes: core.counters.current.bytes,
+                id: try commit(tree, info), logicalBytes: trees.bytes, addedBytes: core.counters.current.bytes,
                 files: trees.files, directories: trees.directories)
         }
         end()
         return finished
+    }
+
+    /// Completes the backup with a root tree of somebody else's making instead of the captured one: for tests of what
+    /// a reader has to refuse.
+    package func finish(rawTree: [UInt8], _ info: SnapshotInfo) throws -> SnapshotID {
+        let id = try attempt { try commit(rawTree.withUnsafeBytes { try writer.store($0, .tree) }, info) }
+        end()
+        return id
     }
 
     /// Gives the backup up. What was put already stays behind unreferenced, which harms nobody.
@@ -261,10 +266,17 @@ extension BackupSession {
         lock.release()
     }
 
+    /// Makes everything durable in the order that every prefix of it leaves a sound repository: packs, index, snapshot.
+    private func commit(_ tree: ObjectID, _ info: SnapshotInfo) throws -> SnapshotID {
+        try writeIndex(try core.packs.flush(sealing: writer.sealing))
+        let snapshot = Snapshot(info: info, parent: parent?.id, tree: tree)
+        return SnapshotID(try repository.files.save(snapshot.encoded(), as: .snapshot))
+    }
+
     private func placeForFile(_ path: String) throws -> (CapturedDirectory, [UInt8]) {
         let names = try treeComponents(path)
         guard let name = names.last else { throw HoldfastError(.invalidInput, "'\(path)' names no file") }
-        let place = try root.directory(at: names.dropLast(), time: now)
+        let place = try root.directory(at: names.dropLast())
         if case .directory = place.entry(name) { throw HoldfastError(.conflict, "'\(path)' is a directory") }
         return (place, name)
     }

@@ -32,12 +32,11 @@ final class CapturedDirectory {
 
     init(node: Node) { self.node = node }
 
-    /// A directory that exists only in the backup.
-    static func made(name: [UInt8], time: Timestamp) -> CapturedDirectory {
+    /// A directory that exists only in the backup. Its times are always the same: a tree that changes with every backup
+    /// would be stored with every backup.
+    static func made(name: [UInt8]) -> CapturedDirectory {
         var node = Node(name: name, type: .directory)
         node.permissions = 0o755
-        node.modified = time
-        node.changed = time
         return CapturedDirectory(node: node)
     }
 
@@ -64,7 +63,7 @@ final class CapturedDirectory {
     }
 
     /// The directory at a path below this one; missing ones are made.
-    func directory(at names: some Sequence<[UInt8]>, time: Timestamp) throws -> CapturedDirectory {
+    func directory(at names: some Sequence<[UInt8]>) throws -> CapturedDirectory {
         var current = self
         for name in names {
             switch current.entry(name) {
@@ -72,7 +71,7 @@ final class CapturedDirectory {
             case .leaf:
                 throw HoldfastError(.conflict, "'\(display(name))' is a file in this backup, not a directory")
             case nil:
-                let made = Self.made(name: name, time: time)
+                let made = Self.made(name: name)
                 current.put(.directory(made))
                 current = made
             }

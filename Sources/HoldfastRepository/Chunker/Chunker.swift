@@ -8,13 +8,13 @@ import HoldfastModel
 ///
 /// Source: W. Xia et al., FastCDC: a Fast and Efficient Content-Defined Chunking Approach for Data Deduplication
 /// (USENIX ATC 2016).
-struct Chunker: Sendable {
+package struct Chunker: Sendable {
     /// No cut comes earlier, except at the end.
-    static let smallest = 512 << 10
+    package static let smallest = 512 << 10
     /// Up to here cuts are made rare, after it frequent: sizes gather around it.
-    static let normal = 1 << 20
+    package static let normal = 1 << 20
     /// A cut comes here at the latest.
-    static let largest = 8 << 20
+    package static let largest = 8 << 20
 
     private static let rareMask: UInt64 = 0x1F_FFFF << 43
     private static let frequentMask: UInt64 = 0x3_FFFF << 46
@@ -22,7 +22,7 @@ struct Chunker: Sendable {
     private let table: [UInt64]
 
     /// - Parameter identity: what the table is derived from.
-    init(identity: String) throws {
+    package init(identity: String) throws {
         let context = try DigestContext()
         var table: [UInt64] = []
         for index in 0..<64 {
@@ -40,7 +40,7 @@ struct Chunker: Sendable {
     /// Length of the first chunk of `bytes`; all of them if they hold no cut.
     ///
     /// - Parameter bytes: at least `largest` bytes, or everything up to the stream's end.
-    func firstCut(_ bytes: UnsafeRawBufferPointer) -> Int {
+    package func firstCut(_ bytes: UnsafeRawBufferPointer) -> Int {
         let end = min(bytes.count, Self.largest)
         guard end > Self.smallest, let base = bytes.baseAddress?.assumingMemoryBound(to: UInt8.self) else { return end }
         return table.withUnsafeBufferPointer { table in

@@ -4,14 +4,16 @@ import HoldfastModel
 ///
 /// Holdfast cuts with another function, but restic refuses a repository whose polynomial is not irreducible, and cuts
 /// with it when it writes into the same repository.
-struct Polynomial: Hashable, Sendable {
-    var bits: UInt64
+package struct Polynomial: Hashable, Sendable {
+    package var bits: UInt64
+
+    package init(bits: UInt64) { self.bits = bits }
 
     /// -1 for the zero polynomial.
     var degree: Int { 63 - bits.leadingZeroBitCount }
 
     /// A random irreducible polynomial of degree 53, the degree that restic uses.
-    static func randomIrreducible(using generator: inout some RandomNumberGenerator) throws -> Polynomial {
+    package static func randomIrreducible(using generator: inout some RandomNumberGenerator) throws -> Polynomial {
         // One in about 53 polynomials of that degree is irreducible; the constant term must be 1.
         for _ in 0..<100_000 {
             let bits = UInt64.random(in: 0..<1 << 53, using: &generator) | 1 << 53 | 1
@@ -24,7 +26,7 @@ struct Polynomial: Hashable, Sendable {
     /// Ben-Or's test: f of degree n is irreducible if and only if it shares no factor with x^(2^i) - x for i up to n/2.
     ///
     /// Source: S. Gao, D. Panario, Tests and constructions of irreducible polynomials over finite fields (1997).
-    var isIrreducible: Bool {
+    package var isIrreducible: Bool {
         guard degree > 0 else { return false }
         var power = Polynomial(bits: 2).remainder(self)
         for _ in 0..<degree / 2 {

@@ -96,7 +96,7 @@ final class Decompressor {
             var input = ZSTD_inBuffer(src: bytes.baseAddress, size: bytes.count, pos: 0)
             var pending = 1
             while pending != 0 {
-                let written = try piece.withUnsafeMutableBytes { buffer -> Int? in
+                let written = piece.withUnsafeMutableBytes { buffer -> Int? in
                     var output = ZSTD_outBuffer(dst: buffer.baseAddress, size: buffer.count, pos: 0)
                     let before = input.pos
                     pending = ZSTD_decompressStream(context, &output, &input)

@@ -1,8 +1,8 @@
 /// Names in trees are quoted as by Go's `strconv.Quote` before they become JSON strings: that carries names that are
 /// not UTF-8 through JSON.
-enum GoQuoting {
+package enum GoQuoting {
     /// The quoted form without the quotes around it.
-    static func quote(_ name: [UInt8]) -> [UInt8] {
+    package static func quote(_ name: [UInt8]) -> [UInt8] {
         if name.allSatisfy({ (32..<127).contains($0) && $0 != UInt8(ascii: "\"") && $0 != UInt8(ascii: "\\") }) {
             return name
         }
@@ -23,7 +23,7 @@ enum GoQuoting {
     }
 
     /// The name behind a quoted form; nil if it is none.
-    static func unquote(_ text: [UInt8]) -> [UInt8]? {
+    package static func unquote(_ text: [UInt8]) -> [UInt8]? {
         guard text.contains(UInt8(ascii: "\\")) else { return text }
         var result: [UInt8] = []
         result.reserveCapacity(text.count)

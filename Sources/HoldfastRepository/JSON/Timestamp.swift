@@ -2,14 +2,14 @@ import Foundation
 import Glibc
 
 /// A point in time with nanoseconds, as `stat` gives it and restic writes it (RFC 3339).
-struct Timestamp: Hashable, Sendable, Comparable {
-    var seconds: Int64
+package struct Timestamp: Hashable, Sendable, Comparable {
+    package var seconds: Int64
     /// 0 to 999,999,999.
-    var nanoseconds: Int32
+    package var nanoseconds: Int32
 
     static let zero = Timestamp(seconds: 0, nanoseconds: 0)
 
-    init(seconds: Int64, nanoseconds: Int32) {
+    package init(seconds: Int64, nanoseconds: Int32) {
         self.seconds = seconds
         self.nanoseconds = nanoseconds
     }
@@ -28,7 +28,7 @@ struct Timestamp: Hashable, Sendable, Comparable {
     var date: Date { Date(timeIntervalSince1970: Double(seconds) + Double(nanoseconds) / 1_000_000_000) }
     var timespec: timespec { Glibc.timespec(tv_sec: Int(seconds), tv_nsec: Int(nanoseconds)) }
 
-    static func < (left: Self, right: Self) -> Bool {
+    package static func < (left: Self, right: Self) -> Bool {
         left.seconds != right.seconds ? left.seconds < right.seconds : left.nanoseconds < right.nanoseconds
     }
 
@@ -43,7 +43,7 @@ struct Timestamp: Hashable, Sendable, Comparable {
 
     /// Appends `2026-11-23T08:33:30.518248634Z`: UTC, without trailing zeros in the fraction. Years are kept within
     /// 0000 to 9999, as restic does.
-    func append(to bytes: inout [UInt8]) {
+    package func append(to bytes: inout [UInt8]) {
         let (day, second) = seconds.floorDivided(by: 86_400)
         let (year, month, dayOfMonth) = Self.civil(day)
         Self.append(min(max(year, 0), 9999), digits: 4, to: &bytes)
@@ -66,7 +66,7 @@ struct Timestamp: Hashable, Sendable, Comparable {
     }
 
     /// Reads `YYYY-MM-DDTHH:MM:SS[.fraction](Z|±HH:MM)`.
-    init?(rfc3339 text: UnsafeRawBufferPointer) {
+    package init?(rfc3339 text: UnsafeRawBufferPointer) {
         guard text.count >= 20, text[4] == 45, text[7] == 45, text[10] == 84, text[13] == 58, text[16] == 58,
             let year = Self.number(text, 0..<4), let month = Self.number(text, 5..<7),
             let day = Self.number(text, 8..<10), let hour = Self.number(text, 11..<13),

@@ -4,7 +4,7 @@ import HoldfastModel
 import Synchronization
 
 /// Holds one lock in a repository, and refreshes it on a thread of its own until it is released.
-final class LockKeeper: Sendable {
+package final class LockKeeper: Sendable {
     private static let refreshMilliseconds: Int32 = 5 * 60 * 1000
 
     private struct State {
@@ -56,7 +56,7 @@ final class LockKeeper: Sendable {
     }
 
     /// Removes the lock; more calls do nothing.
-    func release() {
+    package func release() {
         let id = state.withLock { state -> ObjectID? in
             if state.isReleased { return nil }
             state.isReleased = true

@@ -1,0 +1,195 @@
+import HoldfastBlobStore
+import HoldfastModel
+
+extension Repository {
+    /// Looks whether everything that the snapshots need is there, and is what it should be.
+    ///
+    /// - Parameter readData: also read every pack, and verify each blob in it. Without, packs are compared by size, and
+    ///   only trees are read.
+    /// - Returns: all that is wrong; it throws only what prevents the check itself.
+    public func check(readData: Bool) throws -> CheckReport {
+        let lock = try lockForReading()
+        defer { lock?.release() }
+        let run = CheckRun(self)
+        try run.run(readData: readData)
+        return run.report
+    }
+}
+
+/// One check.
+final class CheckRun: @unchecked Sendable {
+    private let repository: Repository
+    private let condition = Condition()
+    /// What the index files say of each pack; the table of the index keeps only one place per blob.
+    private var packs: [ObjectID: [PackEntry]] = [:]
+    // Below: only inside `condition.locked` while workers run.
+    private var pending: [ObjectID] = []
+    private var running = 0
+    private var failure: (any Error)?
+    private(set) var report = CheckReport()
+
+    init(_ repository: Repository) { self.repository = repository }
+
+    func run(readData: Bool) throws {
+        let snapshots = try readSnapshots()
+        let index = try readIndex()
+        let sizes = try comparePacks()
+        if readData { try readPacks(index, present: sizes) }
+        try walkTrees(snapshots, index)
+        report.problems.sort { ($0.object, $0.reason) < ($1.object, $1.reason) }
+    }
+
+    private func add(_ object: String, _ reason: String) {
+        condition.locked { report.problems.append(CheckProblem(object: object, reason: reason)) }
+    }
+
+    /// Turns damage into a problem of the report; throws anything else.
+    private func name(_ error: any Error, _ object: String) throws {
+        guard let known = error as? HoldfastError, [.damaged, .notFound, .unsupported].contains(known.code) else {
+            throw error
+        }
+        add(object, known.description)
+    }
+
+    private func readSnapshots() throws -> [(SnapshotID, ObjectID)] {
+        var trees: [(SnapshotID, ObjectID)] = []
+        for entry in try repository.store.list(.snapshot) {
+            guard let id = SnapshotID(entry.name.name) else { continue }
+            report.snapshots += 1
+            do { trees.append((id, try repository.snapshot(id).treeID)) } catch { try name(error, "\(entry.name)") }
+        }
+        return trees
+    }
+
+    private func readIndex() throws -> BlobIndex {
+        let index = BlobIndex()
+        for entry in try repository.store.list(.index) {
+            guard let id = ObjectID(hex: entry.name.name) else { continue }
+            do {
+                let described = try IndexFile.decode(repository.files.load(.index, id), name: id)
+                index.add(file: id, described)
+                for pack in described {
+                    let known = packs[pack.id] ?? []
+                    packs[pack.id] = known.isEmpty ? pack.entries : Array(Set(known).union(pack.entries))
+                }
+            } catch { try name(error, "\(entry.name)") }
+        }
+        report.blobs = index.blobCount
+        return index
+    }
+
+    /// Compares the index with the listing; the sizes of the packs that are there.
+    private func comparePacks() throws -> [ObjectID: Int] {
+        var sizes: [ObjectID: Int] = [:]
+        for entry in try repository.store.list(.data) {
+            guard let id = ObjectID(hex: entry.name.name) else { continue }
+            sizes[id] = entry.size
+            if packs[id] == nil { report.unusedPacks += 1 }
+        }
+        report.packs = sizes.count
+        for (id, entries) in packs {
+            let name = BlobName(kind: .data, name: id.description)
+            let expected = entries.reduce(PackHeader.sealedSize(entries)) { $0 + Int($1.length) }
+            guard let size = sizes[id] else {
+                add("\(name)", "the pack is missing, and the index names \(entries.count) blobs in it")
+                continue
+            }
+            if size != expected { add("\(name)", "the pack has \(size) bytes, and by the index it has \(expected)") }
+        }
+        return sizes
+    }
+
+    // MARK: Trees
+
+    private func walkTrees(_ snapshots: [(SnapshotID, ObjectID)], _ index: BlobIndex) throws {
+        let reader = try repository.reader(index)
+        var seen: Set<ObjectID> = []
+        for (snapshot, tree) in snapshots {
+            var open = [(tree: tree, path: "/")]
+            while let (tree, path) = open.popLast() {
+                guard seen.insert(tree).inserted else { continue }
+                report.trees += 1
+                let place = "snapshot \(snapshot) \(path)"
+                do {
+                    for node in try reader.tree(tree) {
+                        check(node, in: place, index)
+                        if let subtree = node.subtree { open.append((subtree, path + display(node.name) + "/")) }
+                    }
+                } catch { try name(error, place) }
+            }
+        }
+    }
+
+    private func check(_ node: Node, in place: String, _ index: BlobIndex) {
+        if !isPlainName(node.name) { add(place, "'\(display(node.name))' cannot be a name") }
+        if node.type == .directory && node.subtree == nil { add(place, "'\(display(node.name))' has no tree") }
+        for id in node.content.ids where !index.contains(id, .data) {
+            add(place + display(node.name), "its blob \(id) is not in the repository")
+        }
+    }
+
+    // MARK: Data
+
+    private func readPacks(_ index: BlobIndex, present: [ObjectID: Int]) throws {
+        condition.locked {
+            pending = packs.keys.filter { present[$0] != nil }
+            running = workerCount
+        }
+        for number in 0..<workerCount { startThread("holdfast-check-\(number)") { self.work(index) } }
+        try condition.locked {
+            while running > 0 { condition.wait() }
+            if let failure { throw failure }
+        }
+    }
+
+    private func work(_ index: BlobIndex) {
+        do {
+            let reader = try repository.reader(index)
+            while let id = condition.locked({ failure == nil ? pending.popLast() : nil }) {
+                let pack = BlobName(kind: .data, name: id.description)
+                do { try verify(id, pack, reader) } catch { try name(error, "\(pack)") }
+            }
+        } catch {
+            condition.locked { failure = failure ?? error }
+        }
+        condition.locked {
+            running -= 1
+            condition.broadcast()
+        }
+    }
+
+    /// Reads a pack and verifies its hash, its header and each of its blobs.
+    private func verify(_ id: ObjectID, _ name: BlobName, _ reader: BlobReader) throws {
+        let bytes = try repository.store.get(name)
+        guard try bytes.withUnsafeBytes({ try reader.digest($0) }) == id else {
+            return try nameDamage(bytes, id, name, reader)
+        }
+        condition.locked { report.bytesRead += Int64(bytes.count) }
+        try nameDamage(bytes, id, name, reader, isIntact: true)
+        let length = bytes.count < 4 ? 0 : Int(PackHeader.number(bytes, at: bytes.count - 4))
+        guard length <= bytes.count - 4,
+            let header = try reader.open(Array(bytes[(bytes.count - 4 - length)..<bytes.count - 4])),
+            let entries = PackHeader.decode(header)
+        else { return add("\(name)", "the pack's header is damaged") }
+        if Set(entries) != Set(packs[id] ?? []) { add("\(name)", "the pack's header says other than the index") }
+    }
+
+    /// Verifies every blob of a pack that is not, or should be, intact.
+    private func nameDamage(
+        _ bytes: [UInt8], _ id: ObjectID, _ name: BlobName, _ reader: BlobReader, isIntact: Bool = false
+    ) throws {
+        var damaged = 0
+        let entries = packs[id] ?? []
+        for entry in entries {
+            let location = BlobLocation(entry, pack: 0)
+            let isGood = try bytes.withUnsafeBytes { bytes in
+                guard location.range.upperBound <= bytes.count else { return false }
+                return try reader.unseal(UnsafeRawBufferPointer(rebasing: bytes[location.range]), location) != nil
+            }
+            if !isGood { damaged += 1 }
+        }
+        if damaged > 0 || !isIntact {
+            add("\(name)", "the bytes are not what the name says; \(damaged) of \(entries.count) blobs are damaged")
+        }
+    }
+}

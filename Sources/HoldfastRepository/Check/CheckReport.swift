@@ -1,0 +1,24 @@
+/// Something that is wrong in a repository.
+public struct CheckProblem: Sendable, Hashable, CustomStringConvertible {
+    /// The object or blob, such as `data/3f/3f2a…`.
+    public let object: String
+    public let reason: String
+
+    public var description: String { "\(object): \(reason)" }
+}
+
+/// What a check found.
+public struct CheckReport: Sendable, Hashable {
+    public internal(set) var snapshots = 0
+    public internal(set) var packs = 0
+    public internal(set) var trees = 0
+    public internal(set) var blobs = 0
+    /// Of packs that were read and verified.
+    public internal(set) var bytesRead: Int64 = 0
+    /// Damage: something may not be restorable. Sorted by object.
+    public internal(set) var problems: [CheckProblem] = []
+    /// Packs that no index names: left by backups that did not end. They only take space.
+    public internal(set) var unusedPacks = 0
+
+    public var isIntact: Bool { problems.isEmpty }
+}

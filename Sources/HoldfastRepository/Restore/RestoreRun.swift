@@ -1,0 +1,271 @@
+import Glibc
+import HoldfastBlobStore
+import HoldfastModel
+
+/// Carries a plan out: workers read packs in order, each range once, and write files as their blobs come by.
+final class RestoreRun: @unchecked Sendable {
+    /// Blobs that are so close together in a pack are read with one call, what lies between them included.
+    private static let largestGap = 256 << 10
+    /// The longest such range; with its blobs opened a worker needs at most about four times as much.
+    private static let longestRange = 8 << 20
+    /// So many files that are written in pieces are kept open.
+    private static let openLimit = 256
+
+    private struct Progress {
+        var remaining: Int
+        var descriptor: Descriptor?
+        var isMade = false
+        var hasFailed = false
+    }
+
+    private let repository: Repository
+    private let index: BlobIndex
+    private let plan: RestorePlan
+    private let target: RestoreTarget
+    private let condition = Condition()
+    // Below: only inside `condition.locked`.
+    private var nextUse = 0
+    private var progress: [UInt32: Progress] = [:]
+    private var openCount = 0
+    private var failed: Set<UInt32> = []
+    private var running = 0
+    private var failure: (any Error)?
+    private(set) var report = RestoreReport()
+
+    init(_ repository: Repository, index: BlobIndex, plan: RestorePlan, target: RestoreTarget) {
+        self.repository = repository
+        self.index = index
+        self.plan = plan
+        self.target = target
+        report.problems = plan.problems
+        report.remarks = plan.remarks
+    }
+
+    func run() throws {
+        var made = [Bool](repeating: true, count: plan.directories.count)
+        for number in plan.directories.indices.dropFirst() {
+            let directory = plan.directories[number]
+            // What is inside of a directory that could not be made fails by itself, and is named.
+            made[number] = made[directory.parent]
+            guard made[number] else { continue }
+            do { try target.make(number) } catch {
+                made[number] = false
+                try name(error, directory.node.name, in: directory.parent)
+            }
+        }
+        for (number, file) in plan.files.enumerated() where file.chunks == 0 {
+            try attempt(UInt32(number)) { try complete(UInt32(number), target.open(file, isNew: true)) }
+        }
+        try readPacks()
+        try makeOthers()
+        for number in plan.directories.indices.reversed() where made[number] {
+            let directory = plan.directories[number]
+            do {
+                let missing = try target.finish(target.directory(number), directory.node)
+                remark(missing, directory.node.name, in: directory.parent)
+                report.directories += 1
+            } catch { try name(error, directory.node.name, in: directory.parent) }
+        }
+        report.problems.sort { $0.path < $1.path }
+        report.remarks.sort { $0.path < $1.path }
+    }
+
+    // MARK: Reading
+
+    private func readPacks() throws {
+        condition.locked { running = workerCount }
+        for number in 0..<workerCount {
+            startThread("holdfast-restore-\(number)") { self.work() }
+        }
+        try condition.locked {
+            while running > 0 { condition.wait() }
+            if let failure { throw failure }
+        }
+    }
+
+    private func work() {
+        do {
+            let reader = try repository.reader(index)
+            while let range = nextRange() { try restore(range, reader) }
+        } catch {
+            condition.locked { failure = failure ?? error }
+        }
+        condition.locked {
+            running -= 1
+            condition.broadcast()
+        }
+    }
+
+    /// The next uses that are read together; they are neighbours in one pack.
+    private func nextRange() -> Range<Int>? {
+        condition.locked {
+            guard failure == nil, nextUse < plan.uses.count else { return nil }
+            let start = nextUse
+            let first = plan.uses[start].location
+            var end = first.range.upperBound
+            nextUse += 1
+            while nextUse < plan.uses.count, case let next = plan.uses[nextUse].location, next.pack == first.pack,
+                next.range.lowerBound <= end + Self.largestGap,
+                next.range.upperBound - first.range.lowerBound <= Self.longestRange
+                    || next.range.upperBound <= end
+            {
+                end = max(end, next.range.upperBound)
+                nextUse += 1
+            }
+            return start..<nextUse
+        }
+    }
+
+    private func restore(_ uses: Range<Int>, _ reader: BlobReader) throws {
+        let first = plan.uses[uses.lowerBound].location
+        let start = first.range.lowerBound
+        let end = plan.uses[uses].reduce(start) { max($0, $1.location.range.upperBound) }
+        let pack = BlobName(kind: .data, name: index.packName(first.pack).description)
+        var bytes: [UInt8]?
+        do {
+            bytes = try repository.store.get(pack, range: start..<end)
+        } catch let error as HoldfastError where error.code == .damaged || error.code == .notFound {
+            bytes = nil  // Each blob is tried by itself, and elsewhere.
+        }
+        var position = uses.lowerBound
+        while position < uses.upperBound {
+            let location = plan.uses[position].location
+            var last = position + 1
+            while last < uses.upperBound && plan.uses[last].location == location { last += 1 }
+            try restore(location, from: bytes, start: start, for: position..<last, reader)
+            position = last
+        }
+    }
+
+    /// Writes one blob into all files that want it.
+    private func restore(
+        _ location: BlobLocation, from bytes: [UInt8]?, start: Int, for uses: Range<Int>, _ reader: BlobReader
+    ) throws {
+        var plain = try bytes?.withUnsafeBytes { bytes in
+            let range = location.range.lowerBound - start..<location.range.upperBound - start
+            return try reader.unseal(UnsafeRawBufferPointer(rebasing: bytes[range]), location)
+        }
+        if plain == nil {
+            do {
+                plain = try reader.read(location.id, location.type)
+            } catch let error as HoldfastError where error.code == .damaged || error.code == .notFound {
+                for use in plan.uses[uses] { try attempt(use.file) { throw error } }
+                return
+            }
+        }
+        guard let plain else { return }
+        for use in plan.uses[uses] { try attempt(use.file) { try write(plain, use) } }
+    }
+
+    // MARK: Writing
+
+    private func write(_ plain: UnsafeRawBufferPointer, _ use: BlobUse) throws {
+        let file = plan.files[Int(use.file)]
+        if file.chunks == 1 {
+            let descriptor = try target.open(file, isNew: true)
+            try writeFully(descriptor.raw, plain, path: display(file.node.name))
+            return try complete(use.file, descriptor)
+        }
+        guard let descriptor = try openForPiece(use.file, file) else { return }
+        var written = 0
+        while written < plain.count {
+            let count = pwrite(
+                descriptor.raw, plain.baseAddress.map { $0 + written }, plain.count - written,
+                off_t(use.offset) + off_t(written))
+            if count < 0 {
+                if errno == EINTR { continue }
+                throw systemError("write", display(file.node.name))
+            }
+            written += count
+        }
+        let isLast = condition.locked { () -> Bool in
+            progress[use.file]?.remaining -= 1
+            guard let state = progress[use.file], state.remaining == 0, !state.hasFailed else { return false }
+            progress[use.file] = nil
+            if state.descriptor != nil { openCount -= 1 }
+            return true
+        }
+        if isLast { try complete(use.file, descriptor) }
+    }
+
+    /// A descriptor of a file that is written in pieces; nil if the file has failed already.
+    private func openForPiece(_ number: UInt32, _ file: PlannedFile) throws -> Descriptor? {
+        // Opening is inside the lock: two workers must not both make the file.
+        try condition.locked {
+            var state = progress[number] ?? Progress(remaining: file.chunks)
+            if state.hasFailed { return nil }
+            if let descriptor = state.descriptor { return descriptor }
+            defer { progress[number] = state }
+            let descriptor = try target.open(file, isNew: !state.isMade)
+            state.isMade = true
+            if openCount < Self.openLimit {
+                state.descriptor = descriptor
+                openCount += 1
+            }
+            return descriptor
+        }
+    }
+
+    private func complete(_ number: UInt32, _ descriptor: Descriptor) throws {
+        let file = plan.files[Int(number)]
+        let missing = try target.finish(descriptor, file.node)
+        condition.locked {
+            report.files += 1
+            report.bytes += Int64(clamping: file.node.size)
+        }
+        remark(missing, file.node.name, in: file.directory)
+    }
+
+    private func makeOthers() throws {
+        for other in plan.others {
+            do {
+                if let linked = other.linkedFile {
+                    guard !failed.contains(UInt32(linked)) else {
+                        let path = plan.path(plan.files[linked].node.name, in: plan.files[linked].directory)
+                        throw HoldfastError(.damaged, "it is a link to \(path), which could not be restored")
+                    }
+                    try target.link(other, to: plan.files[linked])
+                    report.files += 1
+                } else {
+                    remark(try target.make(other), other.node.name, in: other.directory)
+                    report.others += 1
+                }
+            } catch { try name(error, other.node.name, in: other.directory) }
+        }
+    }
+
+    // MARK: Failures
+
+    /// Runs a step for one file; what concerns only that file is reported with its name, anything else is thrown.
+    private func attempt(_ number: UInt32, _ step: () throws -> Void) throws {
+        do { try step() } catch {
+            let file = plan.files[Int(number)]
+            let isFirst = condition.locked { () -> Bool in
+                if progress[number]?.descriptor != nil { openCount -= 1 }
+                progress[number] = Progress(remaining: 0, descriptor: nil, isMade: true, hasFailed: true)
+                return failed.insert(number).inserted
+            }
+            guard isFirst else { return }
+            // Whatever was in the way and is not ours stays.
+            if (error as? HoldfastError)?.code != .conflict { target.remove(file) }
+            try name(error, file.node.name, in: file.directory)
+        }
+    }
+
+    /// Reports what could not be restored; throws what makes going on useless.
+    private func name(_ error: any Error, _ name: [UInt8], in directory: Int) throws {
+        guard let known = error as? HoldfastError else { throw error }
+        switch known.code {
+        case .damaged, .notFound, .conflict, .system:
+            let problem = RestoreProblem(path: plan.path(name, in: directory), reason: known.description)
+            condition.locked { report.problems.append(problem) }
+        default: throw error
+        }
+    }
+
+    private func remark(_ missing: [String], _ name: [UInt8], in directory: Int) {
+        guard !missing.isEmpty else { return }
+        let path = plan.path(name, in: directory)
+        condition.locked { report.remarks += missing.map { RestoreProblem(path: path, reason: $0) } }
+    }
+}

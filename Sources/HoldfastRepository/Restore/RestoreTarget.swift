@@ -1,0 +1,176 @@
+import CHoldfastFiles
+import Glibc
+import HoldfastModel
+
+/// The directory that a restore writes into. Everything is reached from its descriptor, name by name, without ever
+/// following a link: what somebody puts in our way is refused, and nothing outside is touched.
+final class RestoreTarget: @unchecked Sendable {
+    /// How many directories are kept open.
+    private static let cacheLimit = 128
+
+    let root: Descriptor
+    private let directories: [PlannedDirectory]
+    private let owner: FileOwner?
+    private let mayChangeOwner = geteuid() == 0
+    private let condition = Condition()
+    private var cache: [Int: Descriptor] = [:]
+    private var cacheOrder: [Int] = []
+
+    /// Makes the target, or takes an empty directory that is there.
+    ///
+    /// - Throws: `conflict` if something is in it, or if it is no directory.
+    init(path: String, plan: RestorePlan, owner: FileOwner?) throws {
+        if mkdir(path, 0o700) != 0 && errno != EEXIST { throw systemError("make the directory", path) }
+        root = try Descriptor.directory(path)
+        guard try directoryNames(root, path: path).isEmpty else {
+            throw HoldfastError(
+                .conflict, "the directory \(path) is not empty", hint: "Restore into a new or an empty directory")
+        }
+        directories = plan.directories
+        self.owner = owner
+    }
+
+    /// The descriptor of a directory of the plan.
+    func directory(_ number: Int) throws -> Descriptor {
+        if number == 0 { return root }
+        if let known = condition.locked({ cache[number] }) { return known }
+        // From the nearest open ancestor downwards.
+        var missing: [Int] = []
+        var current = number
+        var start = root
+        while current != 0 {
+            if let known = condition.locked({ cache[current] }) {
+                start = known
+                break
+            }
+            missing.append(current)
+            current = directories[current].parent
+        }
+        for next in missing.reversed() {
+            guard let inner = start.child(directories[next].node.name) else {
+                throw systemError("enter the directory", display(directories[next].node.name))
+            }
+            start = inner
+        }
+        remember(number, start)
+        return start
+    }
+
+    private func remember(_ number: Int, _ descriptor: Descriptor) {
+        condition.locked {
+            guard cache[number] == nil else { return }
+            if cacheOrder.count >= Self.cacheLimit { cache[cacheOrder.removeFirst()] = nil }
+            cache[number] = descriptor
+            cacheOrder.append(number)
+        }
+    }
+
+    /// Makes a directory, open for us only until its metadata are set.
+    func make(_ number: Int) throws {
+        let planned = directories[number]
+        let parent = try directory(planned.parent)
+        guard withCName(planned.node.name, { mkdirat(parent.raw, $0, 0o700) }) == 0 else {
+            throw systemError("make the directory", display(planned.node.name))
+        }
+    }
+
+    /// Makes a new file, or opens one that this restore made before.
+    func open(_ file: PlannedFile, isNew: Bool) throws -> Descriptor {
+        let parent = try directory(file.directory)
+        let flags = O_WRONLY | O_NOFOLLOW | O_CLOEXEC | (isNew ? O_CREAT | O_EXCL : 0)
+        let raw = withCName(file.node.name) { openat(parent.raw, $0, flags, 0o600) }
+        guard raw >= 0 else { throw systemError(isNew ? "make" : "open", display(file.node.name)) }
+        return Descriptor(raw)
+    }
+
+    /// Removes a file that could not be completed.
+    func remove(_ file: PlannedFile) {
+        guard let parent = try? directory(file.directory) else { return }
+        _ = withCName(file.node.name) { unlinkat(parent.raw, $0, 0) }
+    }
+
+    /// Makes a symbolic link, a pipe or a device node, with its metadata.
+    ///
+    /// - Returns: what could not be set of it.
+    func make(_ other: PlannedOther) throws -> [String] {
+        let parent = try directory(other.directory)
+        let node = other.node
+        let mode: mode_t
+        switch node.type {
+        case .fifo: mode = S_IFIFO
+        case .blockDevice: mode = S_IFBLK
+        case .characterDevice: mode = S_IFCHR
+        default: mode = S_IFLNK
+        }
+        let result = withCName(node.name) { name in
+            mode == S_IFLNK
+                ? (node.target.contains(0) ? -1 : withCName(node.target) { symlinkat($0, parent.raw, name) })
+                : mknodat(parent.raw, name, mode | 0o600, dev_t(node.deviceNumber))
+        }
+        guard result == 0 else { throw systemError("make", display(node.name)) }
+        return try withCName(node.name) { name in
+            if let owner = self.owner(of: node),
+                fchownat(parent.raw, name, owner.user, owner.group, AT_SYMLINK_NOFOLLOW) != 0
+            {
+                throw systemError("set the owner of", display(node.name))
+            }
+            // A link has no permissions of its own.
+            if mode != S_IFLNK, fchmodat(parent.raw, name, mode_t(node.permissions & 0o7777), 0) != 0 {
+                throw systemError("set the permissions of", display(node.name))
+            }
+            let path = Array("/proc/self/fd/\(parent.raw)/".utf8) + node.name
+            let missing = withCName(path) { path in
+                Self.setAttributes(node.attributes) { holdfast_lsetxattr(path, $0, $1, $2) }
+            }
+            let times = [node.modified.timespec, node.modified.timespec]
+            guard utimensat(parent.raw, name, times, AT_SYMLINK_NOFOLLOW) == 0 else {
+                throw systemError("set the time of", display(node.name))
+            }
+            return missing
+        }
+    }
+
+    /// Gives a file that was restored another name.
+    func link(_ other: PlannedOther, to file: PlannedFile) throws {
+        let source = try directory(file.directory)
+        let target = try directory(other.directory)
+        let result = withCName(file.node.name) { old in
+            withCName(other.node.name) { new in linkat(source.raw, old, target.raw, new, 0) }
+        }
+        guard result == 0 else { throw systemError("link", display(other.node.name)) }
+    }
+
+    /// Sets owner, permissions, attributes and time of an open file or directory.
+    ///
+    /// - Returns: what could not be set of it.
+    func finish(_ descriptor: Descriptor, _ node: Node) throws -> [String] {
+        if let owner = owner(of: node), fchown(descriptor.raw, owner.user, owner.group) != 0 {
+            throw systemError("set the owner of", display(node.name))
+        }
+        guard fchmod(descriptor.raw, mode_t(node.permissions & 0o7777)) == 0 else {
+            throw systemError("set the permissions of", display(node.name))
+        }
+        let missing = Self.setAttributes(node.attributes) { holdfast_fsetxattr(descriptor.raw, $0, $1, $2) }
+        let times = [node.modified.timespec, node.modified.timespec]
+        guard futimens(descriptor.raw, times) == 0 else { throw systemError("set the time of", display(node.name)) }
+        return missing
+    }
+
+    private func owner(of node: Node) -> FileOwner? {
+        guard mayChangeOwner else { return nil }
+        return owner ?? FileOwner(user: node.userID, group: node.groupID)
+    }
+
+    private static func setAttributes(
+        _ attributes: [ExtendedAttribute], _ set: (UnsafePointer<CChar>, UnsafeRawPointer?, Int) -> Int32
+    ) -> [String] {
+        attributes.compactMap { attribute in
+            guard !attribute.name.contains(0) else { return "attribute with an impossible name" }
+            let result = withCName(attribute.name) { name in
+                attribute.value.withUnsafeBytes { set(name, $0.baseAddress, $0.count) }
+            }
+            return result == 0
+                ? nil : "attribute \(display(attribute.name)) not set: \(String(cString: strerror(errno)))"
+        }
+    }
+}
