@@ -1,8 +1,7 @@
 import Foundation
+import HoldfastGateway
 import HoldfastModel
 import Testing
-
-import HoldfastGateway
 
 /// A small generator that gives the same numbers for the same seed.
 struct SeededGenerator: RandomNumberGenerator {

@@ -1,8 +1,7 @@
 import Foundation
+import HoldfastGateway
 import HoldfastModel
 import Testing
-
-import HoldfastGateway
 
 private let ms: UInt64 = 1_000_000
 private let line = RequestLine(method: "POST", path: "/orders")

@@ -138,7 +138,8 @@ import Testing
     @Test func `a chunk that lies about its length ends the exchange`() async throws {
         try await GatewayHarness.with { harness, app in
             let socket = try harness.connect()
-            try socket.send("POST /x HTTP/1.1\r\nHost: app.test\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabcdef\r\n0\r\n\r\n")
+            try socket.send("POST /x HTTP/1.1\r\nHost: app.test\r\nTransfer-Encoding: chunked\r\n\r\n")
+            try socket.send("3\r\nabcdef\r\n0\r\n\r\n")
             #expect(try socket.readResponse().status == 400)
             #expect(app.executed.isEmpty)
         }
@@ -228,7 +229,10 @@ import Testing
             usleep(700_000)
             // What the kernel's buffers take may be gone; the rest must wait.
             #expect(written.withLock { $0 } < 40 << 20)
-            #expect(try socket.readBody(head.fields, untilEnd: false).count == 64 << 20)
+            #expect(head.fields["content-length"] == String(64 << 20))
+            var count = 0
+            while count < 64 << 20, let bytes = try socket.readSome() { count += bytes.count }
+            #expect(count == 64 << 20)
         }
     }
 
@@ -278,7 +282,7 @@ import Testing
         }
     }
 
-    @Test func `a client that stops in its body is sent away, and the request is not complete for the app`() async throws {
+    @Test func `a client that stops in its body is sent away, and the app gets no whole request`() async throws {
         var limits = GatewayLimits()
         limits.stallMilliseconds = 300
         try await GatewayHarness.with(limits: limits) { harness, app in

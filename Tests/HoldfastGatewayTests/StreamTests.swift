@@ -14,7 +14,8 @@ import Testing
                     try TestApp.reply("no", socket)
                     return true
                 }
-                try socket.send("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\nhello\n")
+                try socket.send("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
+                try socket.send("hello\n")
                 while let bytes = try socket.readSome() { try socket.send(bytes) }
                 return false
             case "/events":

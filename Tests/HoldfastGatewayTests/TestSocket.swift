@@ -103,7 +103,7 @@ final class TestSocket: @unchecked Sendable {
         while buffer.count < count {
             let pending = buffer
             buffer = []
-            guard let more = try readSome() else { throw SocketFailure("the end came \(count - pending.count) bytes early") }
+            guard let more = try readSome() else { throw SocketFailure("the end came early") }
             buffer = pending + more
         }
         defer { buffer.removeFirst(count) }

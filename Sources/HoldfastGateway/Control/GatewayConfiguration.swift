@@ -126,7 +126,8 @@ extension GatewayConfiguration {
             }
             guard route.pathPrefix.hasPrefix("/"), route.pathPrefix.utf8.allSatisfy({ (0x21...0x7e).contains($0) })
             else {
-                throw HoldfastError(.invalidInput, "path '\(route.pathPrefix)' of route '\(route.host)' is not one",
+                throw HoldfastError(
+                    .invalidInput, "path '\(route.pathPrefix)' of route '\(route.host)' is not one",
                     hint: "Begin it with / and percent-encode what is not ASCII")
             }
             guard seen.insert(route.host + route.pathPrefix).inserted else {
@@ -147,14 +148,16 @@ extension GatewayRoute {
             }
         case .upstream(.unix(let path)):
             guard path.hasPrefix("/"), path.utf8.count <= 107 else {
-                throw HoldfastError(.invalidInput, "'\(path)' is not a socket path of an app of '\(host)'",
+                throw HoldfastError(
+                    .invalidInput, "'\(path)' is not a socket path of an app of '\(host)'",
                     hint: "Use an absolute path of at most 107 bytes")
             }
         case .redirect(let target):
             guard target.hasPrefix("http://") || target.hasPrefix("https://"),
                 target.utf8.allSatisfy({ (0x21...0x7e).contains($0) })
             else {
-                throw HoldfastError(.invalidInput, "'\(target)' is not a URL to redirect '\(host)' to",
+                throw HoldfastError(
+                    .invalidInput, "'\(target)' is not a URL to redirect '\(host)' to",
                     hint: "Use an absolute http or https URL")
             }
         }

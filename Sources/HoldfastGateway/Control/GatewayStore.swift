@@ -25,7 +25,8 @@ package struct GatewayStore: Sendable {
     /// again. A generation that cannot be stored does, because hold numbers could be used twice.
     package func start(at date: Date) throws -> GatewayStart {
         try createFolder()
-        let stored = (try? String(contentsOfFile: generationPath, encoding: .utf8))
+        let stored =
+            (try? String(contentsOfFile: generationPath, encoding: .utf8))
             .flatMap { UInt64($0.trimmingCharacters(in: .whitespacesAndNewlines)) } ?? 0
         // The clock covers for a counter that was lost; the counter for a clock that went back.
         let generation = max(stored + 1, UInt64(max(0, date.timeIntervalSince1970)))

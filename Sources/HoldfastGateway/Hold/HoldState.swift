@@ -117,7 +117,7 @@ package struct HoldState: Sendable {
                 hint: "Try again when that hold has ended")
         }
         guard grant.lease > 0, grant.cap > 0 else {
-            throw HoldfastError(.invalidInput, "a hold without a length", hint: "Give lease and cap of a second or more")
+            throw HoldfastError(.invalidInput, "a hold without a length", hint: "Give a lease and a cap")
         }
         var evidence = GateEvidence(epoch: grant.owner.epoch, closedAt: grant.wallClock, ending: .released)
         for (policy, count) in policies { evidence.count(policy, count) }
@@ -165,7 +165,8 @@ package struct HoldState: Sendable {
     package func ended(_ epoch: UInt64) -> HoldfastError {
         let reason = evidence(of: epoch).map { ": \($0.ending.text)" } ?? ""
         return HoldfastError(
-            .conflict, "hold \(epoch) is not open\(reason)", hint: "Take a new hold; what was done under it does not count")
+            .conflict, "hold \(epoch) is not open\(reason)",
+            hint: "Take a new hold; what was done under this one does not count")
     }
 
     // MARK: Time

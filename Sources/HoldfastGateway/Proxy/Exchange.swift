@@ -31,6 +31,7 @@ final class Exchange: GateParty {
     private var retry: Scheduled<Void>?
     private var lastFromApp: UInt64 = 0
     private var leftAt: UInt64 = 0
+    private var beganAt: UInt64 = 0
 
     enum State {
         case gate
@@ -269,6 +270,7 @@ final class Exchange: GateParty {
             keepsAlive: request.head.wantsKeepAlive && !proxy.isStopping, waited: response.waited)
         let forwarded = ForwardedResponse.head(of: head, framing: framing, context)
         response.hasBegun = true
+        beganAt = lastFromApp
         response.body = forwarded.body
         response.keepsAlive = forwarded.keepsAlive
         if framing != .none, requestHasEnded,
@@ -363,7 +365,8 @@ final class Exchange: GateParty {
     /// Ends what the app takes too long for. Called a few times a second.
     func sweep(at now: UInt64, _ limits: GatewayLimits) {
         guard case .running = state, !isHeld, !response.isStream else { return }
-        if client == nil, !requestHasEnded, now > leftAt + 5_000_000_000 {
+        // The app got half a request, or is writing to nobody: it has had time to notice.
+        if client == nil, !requestHasEnded || response.hasBegun, now > max(leftAt, beganAt) + 5_000_000_000 {
             upstream?.close()
             return finish()
         }

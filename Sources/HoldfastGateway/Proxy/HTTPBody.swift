@@ -13,7 +13,7 @@ package enum HTTPFraming: Sendable, Equatable {
         let lengths = head.fields["content-length"]
         let encodings = head.fields["transfer-encoding"]
         guard encodings.isEmpty else {
-            guard lengths.isEmpty else { throw HTTPProblem(400, "content-length and transfer-encoding exclude each other") }
+            guard lengths.isEmpty else { throw HTTPProblem(400, "a body has one length") }
             guard head.minorVersion >= 1 else { throw HTTPProblem(400, "HTTP/1.0 has no transfer-encoding") }
             guard encodings.count == 1, HTTPText.equal(encodings[0], "chunked") else {
                 throw HTTPProblem(501, "no transfer-encoding but chunked is understood")
@@ -77,12 +77,13 @@ package struct HTTPBodyReader {
     }
 
     package init(_ framing: HTTPFraming) {
-        state = switch framing {
-        case .none: .done
-        case .length(let length): .plain(left: length)
-        case .chunked: .chunkSize
-        case .untilClose: .untilClose
-        }
+        state =
+            switch framing {
+            case .none: .done
+            case .length(let length): .plain(left: length)
+            case .chunked: .chunkSize
+            case .untilClose: .untilClose
+            }
     }
 
     package var endsWithConnection: Bool { state == .untilClose }

@@ -62,6 +62,13 @@ package struct HTTPResponseHead: Sendable, Equatable {
     package var minorVersion: Int
     package var fields: HTTPFields
 
+    package init(status: Int, reason: String, minorVersion: Int, fields: HTTPFields) {
+        self.status = status
+        self.reason = reason
+        self.minorVersion = minorVersion
+        self.fields = fields
+    }
+
     package var wantsKeepAlive: Bool { HTTPText.keepsAlive(minorVersion, fields) }
     package var isInformational: Bool { status / 100 == 1 && status != 101 }
 }

@@ -35,7 +35,11 @@ package struct HTTPHeadParser {
 
     /// The next request, or nil if it is not complete yet.
     package mutating func request(from buffer: inout ByteBuffer) throws -> HTTPRequestHead? {
-        if searched == 0 { Self.skipEmptyLines(&buffer) }
+        if searched == 0 {
+            Self.skipEmptyLines(&buffer)
+            // Half an empty line: what it is the next byte says.
+            if buffer.readableBytes == 1, buffer.readableBytesView.first == 13 { return nil }
+        }
         guard let bytes = try takeHead(from: &buffer, 431) else {
             try checkTargetOfPart(buffer)
             return nil

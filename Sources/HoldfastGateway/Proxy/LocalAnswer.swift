@@ -36,7 +36,8 @@ struct LocalAnswer {
         502, "the app does not take connections; this request was not carried out", fields: [("Retry-After", "5")])
     static let broken = LocalAnswer(
         502, "the app ended the connection without an answer; whether it carried out the request is not known")
-    static let late = LocalAnswer(504, "the app did not answer in time; whether it carried out the request is not known")
+    static let late = LocalAnswer(
+        504, "the app did not answer in time; whether it carried out the request is not known")
 
     /// - Parameter head: of the request; nil if it could not be read.
     func encoded(for head: HTTPRequestHead?, keepsAlive: Bool) -> ByteBuffer {
