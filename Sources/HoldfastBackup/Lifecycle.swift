@@ -10,8 +10,9 @@ struct LifecycleActivity {
 
     /// Stops everything and keeps the data.
     func pause() throws {
-        try house.supervisors.stop(environment.id)
+        // The status comes first: whoever watches must not start again what is stopped here.
         try set(.paused)
+        try house.supervisors.stop(environment.id)
         context.log("Environment \(environment.name) is paused; its data stays.")
     }
 
@@ -24,8 +25,8 @@ struct LifecycleActivity {
 
     /// Stops everything and deletes services and data. Backups stay.
     func deactivate() throws {
-        try house.supervisors.stop(environment.id)
         try set(.inactive)
+        try house.supervisors.stop(environment.id)
         try house.layout(environment.id).removeData()
         context.log("Environment \(environment.name) is inactive; its services and data are deleted, its backups stay.")
     }

@@ -10,6 +10,14 @@ struct Launcher: Sendable {
     let home: StateDirectory
     let settings: Settings
     let logger: Logger
+    /// Two threads that miss the same process must not both start it.
+    private let starting = NSLock()
+
+    init(home: StateDirectory, settings: Settings, logger: Logger) {
+        self.home = home
+        self.settings = settings
+        self.logger = logger
+    }
 
     /// The binary that runs now.
     private var binary: String {
@@ -24,6 +32,9 @@ struct Launcher: Sendable {
     func ensureGateway(listen: String) throws -> Int {
         let client = GatewayClient(socketPath: home.gatewaySocket, timeout: .seconds(2))
         if let status = try? client.status() { return status.port }
+        starting.lock()
+        defer { starting.unlock() }
+        if let status = try? client.status() { return status.port }
         logger.notice("starting the gateway", metadata: ["listen": "\(listen)"])
         try start(["gateway", "--home", home.path, "--listen", listen], log: "\(home.logs)/gateway.log")
         return try waitFor("the gateway", log: "\(home.logs)/gateway.log") { try client.status().port }
@@ -33,6 +44,9 @@ struct Launcher: Sendable {
     func ensureSupervisor(_ environment: EnvironmentID) throws -> SupervisorClient {
         let layout = EnvironmentLayout(home: home.path, run: home.run, environment: environment)
         let client = SupervisorClient(socketPath: layout.socket)
+        if (try? client.status()) != nil { return client }
+        starting.lock()
+        defer { starting.unlock() }
         if (try? client.status()) != nil { return client }
         logger.notice("starting a supervisor", metadata: ["environment": "\(environment)"])
         try layout.create()
