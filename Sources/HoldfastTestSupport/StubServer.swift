@@ -3,7 +3,7 @@ import HoldfastModel
 import Synchronization
 
 #if canImport(Glibc)
-import Glibc
+    import Glibc
 #endif
 
 /// A small HTTP/1.1 server on a free loopback port whose answers a test writes. One thread per connection,
@@ -100,8 +100,8 @@ package final class StubServer: Sendable {
 
     /// Ends all connections; new ones are refused.
     package func stop() {
+        // The accepting thread closes it: the number of a closed socket may be another server's at once.
         shutdown(listener, Int32(SHUT_RDWR))
-        close(listener)
         state.withLock { state in
             for connection in state.connections { shutdown(connection, Int32(SHUT_RDWR)) }
             state.connections = []
@@ -111,7 +111,7 @@ package final class StubServer: Sendable {
     private func acceptAll() {
         while true {
             let connection = accept(listener, nil, nil)
-            guard connection >= 0 else { return }
+            guard connection >= 0 else { break }
             let number = state.withLock { state in
                 state.connections.append(connection)
                 state.connectionCount += 1
@@ -119,6 +119,7 @@ package final class StubServer: Sendable {
             }
             Thread { [self] in serve(connection, number: number) }.start()
         }
+        close(listener)
     }
 
     private func serve(_ connection: Int32, number: Int) {

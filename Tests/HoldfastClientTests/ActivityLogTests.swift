@@ -30,7 +30,9 @@ import Testing
 
     @Test func `lines that are not for us are passed over`() {
         var reader = ActivityLogReader()
-        let text = "not json\n{}\n" + #"{"_id":"x","data":{}}"# + "\n" + #"{"seal":false}"# + "\n" + ClientFixture.line(1, "one")
+        let text =
+            "not json\n{}\n" + #"{"_id":"x","data":{}}"# + "\n" + #"{"seal":false}"# + "\n"
+            + ClientFixture.line(1, "one")
         #expect(reader.read(text.utf8).map(\.text) == ["one\n"])
         #expect(!reader.isSealed)
     }
@@ -52,7 +54,9 @@ import Testing
             guard request.path.hasSuffix("/log") else {
                 let isComplete = isOver(asked.withLock { $0 })
                 return .init(
-                    200, ClientFixture.activity(state: isComplete ? "complete" : "in_progress", result: isComplete ? "success" : nil))
+                    200,
+                    ClientFixture.activity(
+                        state: isComplete ? "complete" : "in_progress", result: isComplete ? "success" : nil))
             }
             let number = asked.withLock { count in
                 count += 1
@@ -74,7 +78,9 @@ import Testing
     }
 
     @Test func `a log is shown until its seal, and the final state is returned`() async throws {
-        let log = StubServer.Reply.stream([ClientFixture.line(1, "one"), ClientFixture.line(2, "two") + ClientFixture.seal])
+        let log = StubServer.Reply.stream([
+            ClientFixture.line(1, "one"), ClientFixture.line(2, "two") + ClientFixture.seal,
+        ])
         let (shown, final, requests) = try await follow(logs: [log]) { $0 > 0 }
         #expect(shown == ["one\n", "two\n"])
         #expect(final.result == "success")
@@ -86,7 +92,8 @@ import Testing
         let broken = StubServer.Reply.stream([ClientFixture.line(1, "one"), #"{"_id":"a1-2","da"#])
         let refused = StubServer.Reply(503, #"{"message":"starting"}"#)
         let whole = StubServer.Reply.stream([
-            ClientFixture.line(1, "one") + ClientFixture.line(2, "two") + ClientFixture.line(3, "three") + ClientFixture.seal
+            ClientFixture.line(1, "one") + ClientFixture.line(2, "two") + ClientFixture.line(3, "three")
+                + ClientFixture.seal
         ])
         let (shown, final, requests) = try await follow(logs: [broken, .none, refused, whole]) { $0 >= 4 }
         #expect(shown == ["one\n", "two\n", "three\n"])

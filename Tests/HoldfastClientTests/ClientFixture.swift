@@ -56,7 +56,8 @@ enum ClientFixture {
     }
 
     static func line(_ number: Int, _ text: String) -> String {
-        #"{"_id":"a1-\#(number)","data":{"timestamp":"2026-01-31T12:00:00.000000+00:00","message":"\#(text)\n"}}"# + "\n"
+        #"{"_id":"a1-\#(number)","data":{"timestamp":"2026-01-31T12:00:00.000000+00:00","message":"\#(text)\n"}}"#
+            + "\n"
     }
 
     static let seal = #"{"_id":"a1-seal","seal":true}"# + "\n"

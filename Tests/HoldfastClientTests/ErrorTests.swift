@@ -31,7 +31,8 @@ import Testing
     @Test func `detail, title and a body that is no JSON are understood`() async throws {
         #expect(try await error(400, #"{"detail":"bad branch"}"#)?.message == "bad branch")
         #expect(try await error(403, #"{"title":"Forbidden"}"#)?.message == "Forbidden")
-        let properties = try await error(400, #"{"message":"refused","detail":{"type":"no such type","parent":"loop"}}"#)
+        let properties = try await error(
+            400, #"{"message":"refused","detail":{"type":"no such type","parent":"loop"}}"#)
         #expect(properties?.message == "refused; parent: loop; type: no such type")
         #expect(try await error(502, "<html>bad gateway</html>")?.message == "the server answered with HTTP status 502")
     }

@@ -24,7 +24,8 @@ import Testing
 
     @Test func `an operation whose link is missing is looked for once more, then not offered`() async throws {
         let thing: Resource<Thing> = try ClientFixture.decode(#"{"name":"main","_links":{"self":{"href":"/x"}}}"#)
-        try await ClientFixture.run({ _ in .init(200, #"{"name":"main","_links":{"self":{"href":"/x"}}}"#) }) { client, server in
+        try await ClientFixture.run({ _ in .init(200, #"{"name":"main","_links":{"self":{"href":"/x"}}}"#) }) {
+            client, server in
             let started = try await client.operate("backup", on: thing)
             #expect(started == nil)
             #expect(server.requests.map(\.method) == ["POST", "GET"])
@@ -59,7 +60,8 @@ import Testing
             let found = try await client.activities(under: "/projects/p1", filter)
             #expect(found.map(\.value.id.rawValue) == ["a1", "a2", "a3"])
             let target = server.requests.last?.target ?? ""
-            #expect(target.hasPrefix("/projects/p1/activities?type=environment.backup&type=environment.restore&starts_at="))
+            #expect(
+                target.hasPrefix("/projects/p1/activities?type=environment.backup&type=environment.restore&starts_at="))
             #expect(target.contains("12%3A00%3A02.000000%2B00%3A00"))
         }
     }

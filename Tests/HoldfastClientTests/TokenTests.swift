@@ -49,7 +49,8 @@ import Testing
         }
     }
 
-    @Test func `an API token that the server refuses is an authentication error with the server's words`() async throws {
+    @Test func `an API token that the server refuses is an authentication error with the server's words`() async throws
+    {
         let server = try StubServer { _ in
             .init(400, #"{"error":"invalid_grant","error_description":"Invalid API token"}"#)
         }
@@ -66,7 +67,8 @@ import Testing
     @Test func `an access token near its end is exchanged before it is used`() async throws {
         let server = try StubServer { request in
             request.path == "/oauth2/token"
-                ? .init(200, #"{"access_token":"t","expires_in":0,"token_type":"bearer","scope":""}"#) : .init(200, "{}")
+                ? .init(200, #"{"access_token":"t","expires_in":0,"token_type":"bearer","scope":""}"#)
+                : .init(200, "{}")
         }
         defer { server.stop() }
         try await ClientFixture.withServer(server) { client, server in

@@ -42,7 +42,8 @@ package struct TokenCreate: ClientCommand {
             input.project = try await session.project(selection).value.id
         } else if selection.project != nil {
             throw HoldfastError(
-                .invalidInput, "a token for one project needs roles", hint: "Add --role, such as --role production:admin")
+                .invalidInput, "a token for one project needs roles",
+                hint: "Add --role, such as --role production:admin")
         }
         let token = try await session.client.createToken(input)
         if format == .json { return session.output.out(try PropertyRenderer.json(.object(token.properties))) }

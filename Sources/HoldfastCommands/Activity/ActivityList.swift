@@ -69,7 +69,8 @@ package struct ActivityList: ClientCommand {
             let selected = try await session.selection(selection, usesDefault: true)
             project = selected.project
             base = try selected.environment.link("self")
-            heading = "Activities on the project \(session.label(project)), environment "
+            heading =
+                "Activities on the project \(session.label(project)), environment "
                 + "\(session.label(selected.environment)):"
         }
         let found = try await session.client.activities(under: base, filter())

@@ -6,7 +6,8 @@ import HoldfastModel
 /// `backup:create`
 package struct BackupCreate: ClientCommand {
     package static let configuration = CommandConfiguration(
-        commandName: "backup:create", abstract: "Back up an environment: code, services and mounts at one point in time.",
+        commandName: "backup:create",
+        abstract: "Back up an environment: code, services and mounts at one point in time.",
         discussion: """
             While the point in time is taken, requests are held, not dropped; that is usually far less than a second. \
             With --live nothing is held, and services and files may differ by some milliseconds.
@@ -18,7 +19,8 @@ package struct BackupCreate: ClientCommand {
     @Argument(help: "The environment.")
     var environment: String?
 
-    @Flag(name: [.customLong("live"), .customLong("unsafe")], help: "Do not hold requests; the data may be inconsistent.")
+    @Flag(
+        name: [.customLong("live"), .customLong("unsafe")], help: "Do not hold requests; the data may be inconsistent.")
     var live = false
 
     @OptionGroup var selection: EnvironmentOptions
@@ -36,7 +38,9 @@ package struct BackupCreate: ClientCommand {
             live
                 ? "A live backup of the environment \(session.label(environment)): requests go on, "
                     + "and services and files may differ by some milliseconds."
-                : "A consistent backup of the environment \(session.label(environment)): requests are held for a moment.")
+                : "A consistent backup of the environment \(session.label(environment)): "
+                    + "requests are held for a moment."
+        )
         try confirm.ask("Create it?", on: output)
         guard let started = try await session.client.createBackup(of: environment, safe: !live) else {
             throw try await Refusal.of("back up", session.client.refreshed(environment).value)
@@ -78,7 +82,8 @@ struct BackupSummary {
 
     init(_ backup: API.Backup) {
         if let hold = backup.hold {
-            point = "held \(Int(hold.heldForMilliseconds.rounded())) ms (\(hold.requestsHeld) requests, longest "
+            point =
+                "held \(Int(hold.heldForMilliseconds.rounded())) ms (\(hold.requestsHeld) requests, longest "
                 + "\(Int(hold.longestRequestMilliseconds.rounded())) ms), "
                 + (hold.unbroken ? "consistent" : "broken")
         } else if let skew = backup.skew {
@@ -87,12 +92,15 @@ struct BackupSummary {
             point = backup.safe ? "consistent" : "live"
         }
         let complete = backup.sites.filter(\.complete).map(\.name)
-        amounts = "size \(Amount.bytes(backup.sizeOfVolumes ?? 0)), new data \(Amount.bytes(backup.sizeUsed ?? 0)), on "
+        amounts =
+            "size \(Amount.bytes(backup.sizeOfVolumes ?? 0)), new data \(Amount.bytes(backup.sizeUsed ?? 0)), on "
             + (complete.isEmpty ? "no site" : complete.joined(separator: ", "))
         let missing = backup.sites.filter { !$0.complete }
-        problem = missing.isEmpty
+        problem =
+            missing.isEmpty
             ? nil
-            : "Degraded: not on " + missing.map { "\($0.name) (\($0.problem ?? "no reason known"))" }
+            : "Degraded: not on "
+                + missing.map { "\($0.name) (\($0.problem ?? "no reason known"))" }
                 .joined(separator: ", ")
     }
 }

@@ -30,7 +30,8 @@ package struct BackupList: ClientCommand {
             session.output.error("No backups found")
             throw CommandFailure(.failure)
         }
-        let heading = "Backups on the project \(session.label(selected.project)), environment "
+        let heading =
+            "Backups on the project \(session.label(selected.project)), environment "
             + "\(session.label(selected.environment)):"
         try session.show(Self.table(backups), table, heading: heading)
     }

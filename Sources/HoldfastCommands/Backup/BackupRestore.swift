@@ -49,7 +49,8 @@ package struct BackupRestore: ClientCommand {
         if let resourcesInit, !known.contains(resourcesInit) {
             throw ValidationError("'\(resourcesInit)' is no such strategy; use one of \(known.joined(separator: ", "))")
         }
-        let others = backup != nil || target != nil || branchFrom != nil || noCode || noResources || resourcesInit != nil
+        let others =
+            backup != nil || target != nil || branchFrom != nil || noCode || noResources || resourcesInit != nil
         if undo, others {
             throw ValidationError("--undo takes no backup and no options of a restore; give only the environment")
         }
@@ -93,7 +94,8 @@ package struct BackupRestore: ClientCommand {
         let created = backup.createdAt.map(dates.text) ?? "unknown"
         var lines = ["Backup \(backup.id) of \(created), \(backup.safe ? "consistent" : "live")"]
         if backup.environment != target { lines.append("  taken of environment: \(backup.environment)") }
-        lines.append("  restored to environment: \(target)\(existing.map { " (type: \($0.type))" } ?? ", which is new")")
+        lines.append(
+            "  restored to environment: \(target)\(existing.map { " (type: \($0.type))" } ?? ", which is new")")
         let commit = backup.commitId.prefix(12)
         if noCode {
             lines.append("  only data, not code, will be restored")
@@ -110,7 +112,8 @@ package struct BackupRestore: ClientCommand {
         let settings = try await session.client.settings(of: project.value.id)
         guard settings.value.sizingApiEnabled else {
             throw HoldfastError(
-                .unsupported, "project '\(project.value.id)' has no sizes of services", hint: "Leave out --resources-init")
+                .unsupported, "project '\(project.value.id)' has no sizes of services",
+                hint: "Leave out --resources-init")
         }
     }
 

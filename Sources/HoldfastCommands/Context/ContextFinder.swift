@@ -9,6 +9,12 @@ package struct ContextFinder: Sendable {
         /// The branch whose environment is meant; nil if HEAD is detached.
         package var branch: String?
         package var root: String
+
+        package init(project: ProjectID, branch: String?, root: String) {
+            self.project = project
+            self.branch = branch
+            self.root = root
+        }
     }
 
     private let home: String
@@ -73,7 +79,8 @@ package struct ContextFinder: Sendable {
             let id = ProjectID(String(segments[0].dropLast(".git".count)))
         else { return nil }
         if host == server.host { return (id, true) }
-        let isUsual = id.rawValue.count == ProjectKind.length
+        let isUsual =
+            id.rawValue.count == ProjectKind.length
             && id.rawValue.allSatisfy { ("a"..."z").contains($0) || ("2"..."7").contains($0) }
         return isUsual ? (id, false) : nil
     }

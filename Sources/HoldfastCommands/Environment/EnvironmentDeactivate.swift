@@ -5,7 +5,8 @@ import HoldfastClient
 /// `environment:deactivate`
 package struct EnvironmentDeactivate: ClientCommand {
     package static let configuration = CommandConfiguration(
-        commandName: "environment:deactivate", abstract: "Deactivate an environment: its services and data go, its backups stay.")
+        commandName: "environment:deactivate",
+        abstract: "Deactivate an environment: its services and data go, its backups stay.")
 
     @Argument(help: "The environment.")
     var environment: String?
@@ -21,7 +22,8 @@ package struct EnvironmentDeactivate: ClientCommand {
         let selected = try await session.selection(selection, argument: environment)
         let operation = EnvironmentOperation(
             operation: "deactivate", verb: "deactivate",
-            question: "Delete all data and services of environment \(selected.environment.value.name)?", outcome: "is inactive")
+            question: "Delete all data and services of environment \(selected.environment.value.name)?",
+            outcome: "is inactive")
         try await operation.run(on: selected.environment, in: session, confirm, wait)
     }
 }

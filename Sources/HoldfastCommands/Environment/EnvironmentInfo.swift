@@ -7,7 +7,7 @@ import HoldfastModel
 package struct EnvironmentInfo: ClientCommand {
     package static let configuration = CommandConfiguration(
         commandName: "environment:info", abstract: "Show an environment's properties, or set one.",
-        discussion: "With a value, sets the property: title, type or parent ('-' for none).")
+        discussion: "With a value, sets the property: title, type or parent.")
 
     @Argument(help: "Show only this property.")
     var property: String?
@@ -48,7 +48,7 @@ package struct EnvironmentInfo: ClientCommand {
         switch property {
         case "title": patch.title = value
         case "type": patch.type = value
-        default: patch.parent = value == "-" ? "" : value
+        default: patch.parent = value
         }
         _ = try await session.client.edit(environment, patch)
         session.output.error("Set \(property) of environment \(environment.value.name) to: \(value)")

@@ -5,7 +5,8 @@ import HoldfastClient
 /// `environment:redeploy`
 package struct EnvironmentRedeploy: ClientCommand {
     package static let configuration = CommandConfiguration(
-        commandName: "environment:redeploy", abstract: "Build and deploy the head of the branch again.", aliases: ["redeploy"])
+        commandName: "environment:redeploy", abstract: "Build and deploy the head of the branch again.",
+        aliases: ["redeploy"])
 
     @Argument(help: "The environment.")
     var environment: String?

@@ -7,15 +7,13 @@ import HoldfastModel
 package struct GlobalOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp(
-            "The state directory.",
-            discussion: "Default: HOLDFAST_HOME, /var/lib/holdfast for root, else ~/.local/share/holdfast.",
+            "The state directory; if left out HOLDFAST_HOME, /var/lib/holdfast for root, ~/.local/share/holdfast.",
             valueName: "directory"))
     package var home: String?
 
     @Option(
         help: ArgumentHelp(
-            "The server.", discussion: "Default: HOLDFAST_URL, else the server of the state directory.",
-            valueName: "url"))
+            "The server; if left out HOLDFAST_URL, else the server of the state directory.", valueName: "url"))
     package var url: String?
 
     @Flag(help: "Send the token to another machine without encryption.")
@@ -31,7 +29,8 @@ package struct GlobalOptions: ParsableArguments {
     /// - Throws: `invalidInput` with status 4 if the URL is none, or the token would travel in the clear.
     package func server(_ surroundings: Surroundings, home: String) throws -> ServerAddress {
         let stored = try? String(contentsOfFile: "\(home)/\(ClientDefaults.urlFile)", encoding: .utf8)
-        let text = url ?? surroundings.variable("HOLDFAST_URL")
+        let text =
+            url ?? surroundings.variable("HOLDFAST_URL")
             ?? stored?.trimmingCharacters(in: .whitespacesAndNewlines) ?? ClientDefaults.url
         do {
             let server = try ServerAddress(text)

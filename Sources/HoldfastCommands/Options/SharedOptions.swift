@@ -8,8 +8,7 @@ package struct ProjectOptions: ParsableArguments {
     @Option(
         name: [.customShort("p"), .customLong("project")],
         help: ArgumentHelp(
-            "The project's id.", discussion: "Default: the project of the Git checkout one stands in.",
-            valueName: "id"))
+            "The project's id; if left out, that of the Git checkout one stands in.", valueName: "id"))
     package var project: String?
 
     package init() {}
@@ -22,8 +21,8 @@ package struct EnvironmentOptions: ParsableArguments {
     @Option(
         name: [.customShort("e"), .customLong("environment")],
         help: ArgumentHelp(
-            "The environment's name; '.' is that of the default branch.",
-            discussion: "Default: the branch of the Git checkout one stands in.", valueName: "name"))
+            "The environment's name; '.' is the default branch's; if left out, that of the Git checkout's branch.",
+            valueName: "name"))
     package var environment: String?
 
     package init() {}

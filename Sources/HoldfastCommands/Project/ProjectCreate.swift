@@ -8,8 +8,8 @@ package struct ProjectCreate: ClientCommand {
     package static let configuration = CommandConfiguration(
         commandName: "project:create", abstract: "Create a project.",
         discussion: """
-            Prints the new project's id. A project has a Git repository, to which one pushes branches, and a repository \
-            of backups on every site. Only operators may create projects.
+            Prints the new project's id. A project has a Git repository, to which one pushes branches, and a \
+            repository of backups on every site. Only operators may create projects.
             """,
         aliases: ["create"])
 
