@@ -142,8 +142,12 @@ int holdfast_guard_tell(int pipe, int kind, pid_t pid, int64_t value, const char
         strcpy(record.text, text);
     }
     ssize_t count;
-    do {
-        count = send(pipe, &record, sizeof record, MSG_NOSIGNAL);
-    } while (count < 0 && errno == EINTR);
+    for (int attempt = 0; attempt < 20; attempt++) {
+        count = send(pipe, &record, sizeof record, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (count >= 0 || (errno != EINTR && errno != EAGAIN)) break;
+        // A guard that does not read must not keep its supervisor from thawing.
+        struct pollfd poller = {pipe, POLLOUT, 0};
+        poll(&poller, 1, 10);
+    }
     return count == (ssize_t)sizeof record ? 0 : -errno;
 }

@@ -182,3 +182,13 @@ package struct EnvironmentLayout: Sendable, Hashable {
         }
     }
 }
+
+extension EnvironmentLayout {
+    /// App name -> loopback port, as far as ports were given out.
+    package func readPorts() throws -> [String: Int] {
+        let ports = try PortRegistry(file: portsFile).all
+        var apps: [String: Int] = [:]
+        for (key, port) in ports where key.hasPrefix("app:") { apps[String(key.dropFirst(4))] = port }
+        return apps
+    }
+}

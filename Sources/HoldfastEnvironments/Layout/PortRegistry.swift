@@ -48,6 +48,16 @@ package final class PortRegistry: Sendable {
         }
     }
 
+    /// Gives back the ports of all things that `isGone` says yes to.
+    func forget(_ isGone: (String) -> Bool) throws {
+        try registry.withLock { registry in
+            let kept = registry.ports.filter { !isGone($0.key) }
+            guard kept.count < registry.ports.count else { return }
+            registry.ports = kept
+            try save(registry)
+        }
+    }
+
     /// All ports that were given out.
     package var all: [String: Int] { registry.withLock { $0.ports } }
 

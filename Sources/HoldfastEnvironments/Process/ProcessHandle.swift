@@ -119,10 +119,20 @@ struct Deadline: Sendable {
 
     init(after duration: Duration, time: any TimeSource = SystemTime()) {
         self.time = time
+        at = time.monotonicNanoseconds() + Self.nanoseconds(duration)
+    }
+
+    /// - Parameter nanoseconds: a point on the clock of `time`.
+    init(at nanoseconds: UInt64, time: any TimeSource) {
+        self.time = time
+        at = nanoseconds
+    }
+
+    /// At least 0, at most some hundred years.
+    static func nanoseconds(_ duration: Duration) -> UInt64 {
         let parts = duration.components
-        let nanoseconds = parts.seconds.multipliedReportingOverflow(by: 1_000_000_000)
-        let wait = nanoseconds.overflow ? Int64.max / 2 : nanoseconds.partialValue + parts.attoseconds / 1_000_000_000
-        at = time.monotonicNanoseconds() + UInt64(max(0, wait))
+        let seconds = min(max(0, parts.seconds), 4_000_000_000)
+        return UInt64(seconds) * 1_000_000_000 + UInt64(max(0, parts.attoseconds / 1_000_000_000))
     }
 
     var hasPassed: Bool { time.monotonicNanoseconds() >= at }

@@ -50,8 +50,15 @@ package struct ProcessOutcome: Sendable {
 /// Runs programs to their end: git, initdb, hooks, crons. Nothing of them is left when `run` returns.
 package struct ProcessRunner: Sendable {
     private let time: any TimeSource
+    private let freeze: FreezeController?
 
-    package init(time: any TimeSource = SystemTime()) { self.time = time }
+    package init(time: any TimeSource = SystemTime()) { self.init(time: time, freeze: nil) }
+
+    /// - Parameter freeze: whose frozen set the programs belong to: none is started while that stands still.
+    init(time: any TimeSource, freeze: FreezeController?) {
+        self.time = time
+        self.freeze = freeze
+    }
 
     /// Starts a program and waits for it on the calling thread.
     ///
@@ -68,8 +75,11 @@ package struct ProcessRunner: Sendable {
         defer { output.close() }
         let errors = options.mergesErrors ? nil : try Pipe.make()
         defer { errors?.close() }
-        let pid = try specification.start(
-            input: input.reader, output: output.writer, error: errors?.writer ?? output.writer)
+        let start = {
+            try specification.start(
+                input: input.reader, output: output.writer, error: errors?.writer ?? output.writer)
+        }
+        let pid = try freeze?.whileStarting(start) ?? start()
         input.closeReader()
         output.closeWriter()
         errors?.closeWriter()

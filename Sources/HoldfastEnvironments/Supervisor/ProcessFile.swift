@@ -1,0 +1,57 @@
+import Foundation
+import HoldfastModel
+import Synchronization
+
+/// `processes.json`: what a supervisor has running, for the one after it.
+final class ProcessFile: Sendable {
+    struct Entry: Codable, Sendable {
+        var record: ProcessRecord
+        var handle: ProcessHandle
+    }
+
+    private struct Content: Codable {
+        var version = 1
+        /// Numbers and start times mean something only until the machine is started again.
+        var boot: String
+        var processes: [Entry]
+    }
+
+    private let path: String
+    /// Writers come from many threads, each with all there is at its time.
+    private let lock = Mutex(())
+
+    init(path: String) { self.path = path }
+
+    func write(_ entries: [Entry]) throws {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        let content = Content(boot: Self.boot, processes: entries.sorted { $0.record.key < $1.record.key })
+        let bytes = Array(try encoder.encode(content))
+        // After a power failure none of these processes is there: no need to wait for the disk.
+        try lock.withLock { _ in try DurableFile.write(bytes, to: path, durable: false) }
+    }
+
+    /// What was running; nothing if the machine was started since.
+    func read() -> [Entry] {
+        guard let bytes = try? DurableFile.read(path),
+            let content = try? JSONDecoder().decode(Content.self, from: Data(bytes)), content.version == 1,
+            content.boot == Self.boot
+        else { return [] }
+        return content.processes
+    }
+
+    private static var boot: String {
+        ProcessTable.read("/proc/sys/kernel/random/boot_id")?.trimmingCharacters(in: .whitespacesAndNewlines) ?? ""
+    }
+
+    /// Leaders of sessions whose environment says that they belong to a supervisor of this environment.
+    static func marked(_ environment: EnvironmentID) -> [ProcessHandle] {
+        let marker = Array(ProcessSurroundings.marker(environment).utf8)
+        return ProcessTable.all().filter { entry in
+            guard entry.session == entry.pid, !entry.isZombie, entry.pid != getpid(),
+                let text = try? DurableFile.read("/proc/\(entry.pid)/environ")
+            else { return false }
+            return text.split(separator: 0).contains { $0.elementsEqual(marker) }
+        }.map(\.handle)
+    }
+}

@@ -1,0 +1,47 @@
+import Foundation
+import HoldfastControl
+import HoldfastModel
+import Logging
+
+/// `holdfast supervise`.
+package enum SupervisorEntry {
+    /// Supervises an environment until it is asked to stop.
+    ///
+    /// SIGTERM, SIGINT and SIGHUP end the supervisor only: its processes run on, and the next one adopts them.
+    ///
+    /// - Parameters:
+    ///   - home: absolute path of the state directory.
+    ///   - run: absolute path of the folder for sockets.
+    ///   - user: an existing user for the processes; nil for the environment's own (as root) or ourselves.
+    package static func run(home: String, run: String, environment: EnvironmentID, user: String? = nil) throws {
+        let layout = EnvironmentLayout(home: home, run: run, environment: environment)
+        let options = SupervisorOptions(user: try ProcessUser.forEnvironment(environment, named: user))
+        try self.run(layout: layout, parts: .standard(layout: layout), options: options)
+    }
+
+    /// The same with other parts.
+    package static func run(layout: EnvironmentLayout, parts: SupervisorParts, options: SupervisorOptions) throws {
+        let signals = blockSignals()
+        let logger = Logger(label: "holdfast.supervise")
+        let supervisor = try Supervisor(layout: layout, parts: parts, options: options, logger: logger)
+        startThread("signals") {
+            var number: Int32 = 0
+            var set = signals
+            if sigwait(&set, &number) == 0 {
+                logger.notice("leaving, the processes run on", metadata: ["signal": "\(number)"])
+                supervisor.leave()
+            }
+        }
+        try supervisor.run()
+    }
+
+    /// Before any other thread there is: they all inherit it, and one of them waits for these signals.
+    private static func blockSignals() -> sigset_t {
+        signal(SIGPIPE, SIG_IGN)
+        var set = sigset_t()
+        sigemptyset(&set)
+        for number in [SIGTERM, SIGINT, SIGHUP] { sigaddset(&set, number) }
+        pthread_sigmask(SIG_BLOCK, &set, nil)
+        return set
+    }
+}
