@@ -20,7 +20,13 @@ package enum Amount {
         if value < 9.95 { return "\(String(format: "%.1f", value)) ms" }
         if value < 999.5 { return "\(Int(value.rounded())) ms" }
         if value < 59_995 { return "\(String(format: "%.2f", value / 1000)) s" }
-        let seconds = Int((value / 1000).rounded())
+        return seconds(value / 1000)
+    }
+
+    /// Whole seconds: `12 s`, `2 min 5 s`, `3 h 20 min`.
+    package static func seconds(_ value: Double) -> String {
+        let seconds = Int(value.rounded())
+        if seconds < 60 { return "\(seconds) s" }
         return seconds < 3600 ? "\(seconds / 60) min \(seconds % 60) s" : "\(seconds / 3600) h \(seconds / 60 % 60) min"
     }
 

@@ -63,10 +63,10 @@ package final class ProgressReporter: ActivityObserver {
     static func liveLine(_ activity: API.Activity, elapsed: Double) -> String {
         let percent = max(0, min(100, activity.completionPercent))
         var line = activity.state == "pending" ? "waiting for its turn" : "\(percent) %"
-        if elapsed >= 1000 { line += ", \(Amount.milliseconds((elapsed / 1000).rounded() * 1000))" }
+        if elapsed >= 1000 { line += ", \(Amount.seconds(elapsed / 1000))" }
         if percent >= 5, percent < 100, elapsed >= 3000 {
             let rest = elapsed * Double(100 - percent) / Double(percent)
-            line += ", about \(Amount.milliseconds((rest / 1000).rounded(.up) * 1000)) left"
+            line += ", about \(Amount.seconds(rest / 1000)) left"
         }
         return line
     }
