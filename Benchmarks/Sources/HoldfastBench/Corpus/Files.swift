@@ -1,0 +1,88 @@
+import Foundation
+
+/// The few things that are done with files and folders here.
+enum Files {
+    static func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
+
+    static func remove(_ path: String) throws {
+        if exists(path) { try FileManager.default.removeItem(atPath: path) }
+    }
+
+    static func makeDirectory(_ path: String) throws {
+        try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+    }
+
+    /// Folders on the way are made. A file that is there keeps its inode.
+    static func write(_ bytes: [UInt8], to path: String) throws {
+        let parent = (path as NSString).deletingLastPathComponent
+        if !exists(parent) { try makeDirectory(parent) }
+        let descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
+        guard descriptor >= 0 else { throw BenchError("cannot write '\(path)' (errno \(errno))") }
+        defer { close(descriptor) }
+        var done = 0
+        while done < bytes.count {
+            let count = bytes.withUnsafeBytes { buffer in
+                Foundation.write(descriptor, buffer.baseAddress.map { $0 + done }, buffer.count - done)
+            }
+            guard count > 0 else { throw BenchError("cannot write '\(path)' (errno \(errno))") }
+            done += count
+        }
+    }
+
+    /// Regular files below a folder, as paths relative to it, sorted.
+    static func list(_ directory: String) -> [String] {
+        guard let entries = FileManager.default.enumerator(atPath: directory) else { return [] }
+        var files: [String] = []
+        while let name = entries.nextObject() as? String {
+            if entries.fileAttributes?[.type] as? FileAttributeType == .typeRegular { files.append(name) }
+        }
+        return files.sorted()
+    }
+
+    static func copyTree(_ source: String, over target: String) throws {
+        for name in list(source) { try copy("\(source)/\(name)", over: "\(target)/\(name)") }
+    }
+
+    private static func copy(_ source: String, over target: String) throws {
+        guard let input = FileHandle(forReadingAtPath: source) else { throw BenchError("cannot read '\(source)'") }
+        defer { try? input.close() }
+        let descriptor = open(target, O_WRONLY | O_TRUNC | O_CLOEXEC)
+        guard descriptor >= 0 else { throw BenchError("cannot write '\(target)' (errno \(errno))") }
+        let output = FileHandle(fileDescriptor: descriptor, closeOnDealloc: true)
+        while let part = try input.read(upToCount: 1 << 20), !part.isEmpty { try output.write(contentsOf: part) }
+    }
+
+    /// Sum of the sizes of all files below a folder.
+    static func size(_ directory: String) -> Int64 {
+        list(directory).reduce(0) { sum, name in
+            var status = stat()
+            return lstat("\(directory)/\(name)", &status) == 0 ? sum + Int64(status.st_size) : sum
+        }
+    }
+
+    /// Reads everything once, so that it lies in the page cache.
+    static func warm(_ directory: String) {
+        for name in list(directory) {
+            guard let input = FileHandle(forReadingAtPath: "\(directory)/\(name)") else { continue }
+            while let part = try? input.read(upToCount: 1 << 20), !part.isEmpty {}
+            try? input.close()
+        }
+    }
+
+    /// - Throws: naming the first file that differs.
+    static func requireEqual(_ one: String, _ other: String) throws {
+        let names = list(one)
+        guard names == list(other) else { throw BenchError("'\(one)' and '\(other)' do not hold the same files") }
+        for name in names {
+            guard FileManager.default.contentsEqual(atPath: "\(one)/\(name)", andPath: "\(other)/\(name)") else {
+                throw BenchError("'\(name)' differs between '\(one)' and '\(other)'")
+            }
+        }
+    }
+}
+
+/// What ends a run.
+struct BenchError: Error, CustomStringConvertible {
+    let description: String
+    init(_ description: String) { self.description = description }
+}
