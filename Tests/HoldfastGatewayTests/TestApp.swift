@@ -52,6 +52,24 @@ final class TestApp: Sendable {
         Thread { [self] in accept(descriptor, handler) }.start()
     }
 
+    /// Listens on a Unix socket instead.
+    init(unix path: String) throws {
+        port = 0
+        idleMilliseconds = -1
+        let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
+        let result = withUnsafePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { raw in
+                bind(descriptor, raw, socklen_t(MemoryLayout<sockaddr_un>.size)) == 0 && listen(descriptor, 16) == 0
+            }
+        }
+        guard result else { throw SocketFailure("listen") }
+        state.withLock { $0.listener = descriptor }
+        Thread { [self] in accept(descriptor, Self.standard) }.start()
+    }
+
     deinit { stop() }
 
     var executed: [String] { state.withLock { $0.executed } }
