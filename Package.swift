@@ -13,7 +13,6 @@ let hummingbirdTesting = Target.Dependency.product(name: "HummingbirdTesting", p
 let httpTypes = Target.Dependency.product(name: "HTTPTypes", package: "swift-http-types")
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
-let nioEmbedded = Target.Dependency.product(name: "NIOEmbedded", package: "swift-nio")
 let nioHTTP1 = Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio")
 let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
 let yams = Target.Dependency.product(name: "Yams", package: "Yams")
@@ -108,10 +107,15 @@ let package = Package(
             name: "HoldfastBlobStoreTests",
             dependencies: ["HoldfastBlobStore", "HoldfastModel", "HoldfastTestSupport"]),
         .testTarget(name: "HoldfastCatalogueTests", dependencies: ["HoldfastCatalogue", "HoldfastModel", grdb]),
-        .testTarget(name: "HoldfastClientTests", dependencies: ["HoldfastAPI", "HoldfastClient", "HoldfastModel"]),
+        .testTarget(
+            name: "HoldfastClientTests",
+            dependencies: ["HoldfastAPI", "HoldfastClient", "HoldfastModel", "HoldfastTestSupport"]),
         .testTarget(
             name: "HoldfastCommandsTests",
-            dependencies: ["HoldfastAPI", "HoldfastClient", "HoldfastCommands", "HoldfastModel"]),
+            dependencies: [
+                "HoldfastAPI", "HoldfastClient", "HoldfastCommands", "HoldfastModel", "HoldfastTestSupport",
+                argumentParser,
+            ]),
         .testTarget(name: "HoldfastControlTests", dependencies: ["HoldfastControl", "HoldfastModel"]),
         .testTarget(
             name: "HoldfastEnvironmentsTests",
@@ -119,16 +123,17 @@ let package = Package(
         .testTarget(
             name: "HoldfastGatewayTests",
             dependencies: [
-                "HoldfastControl", "HoldfastGateway", "HoldfastModel", nioCore, nioEmbedded, nioHTTP1, nioPosix,
+                "HoldfastControl", "HoldfastGateway", "HoldfastModel", nioCore,
             ]),
         .testTarget(name: "HoldfastModelTests", dependencies: ["HoldfastModel"]),
         .testTarget(
-            name: "HoldfastRepositoryTests", dependencies: ["HoldfastBlobStore", "HoldfastModel", "HoldfastRepository"]
-        ),
+            name: "HoldfastRepositoryTests",
+            dependencies: ["CHoldfastFiles", "HoldfastBlobStore", "HoldfastModel", "HoldfastRepository"]),
         .testTarget(
             name: "HoldfastServerTests",
             dependencies: [
-                "HoldfastAPI", "HoldfastCatalogue", "HoldfastModel", "HoldfastServer", hummingbird, hummingbirdTesting,
+                "HoldfastAPI", "HoldfastCatalogue", "HoldfastModel", "HoldfastServer", httpTypes, hummingbird,
+                hummingbirdTesting, logging, nioCore,
             ]),
         .testTarget(name: "IntegrationTests", dependencies: ["HoldfastModel"]),
         .testTarget(name: "TidyTests"),
