@@ -33,9 +33,12 @@ package final class Catalogue: Sendable {
         configuration.label = "catalogue"
         configuration.foreignKeysEnabled = true
         configuration.busyMode = .timeout(10)
-        configuration.prepareDatabase { try Durability.flushed.apply(to: $0) }
         pool = try Self.mapping { try DatabasePool(path: path, configuration: configuration) }
-        try Self.mapping { try Schema.migrate(pool) }
+        try Self.mapping {
+            // Not in `prepareDatabase`: the pool sets `NORMAL` after that, when it turns WAL mode on.
+            try pool.writeWithoutTransaction { try Durability.flushed.apply(to: $0) }
+            try Schema.migrate(pool)
+        }
     }
 
     /// Closes the database; everything else throws afterwards.
@@ -72,6 +75,13 @@ package final class Catalogue: Sendable {
         }
     }
 
+    /// SQLite's number for what a commit waits for: 2 is `FULL`. For tests.
+    package func synchronousMode() throws -> Int {
+        try Self.mapping {
+            try pool.writeWithoutTransaction { try Int.fetchOne($0, sql: "PRAGMA synchronous") ?? -1 }
+        }
+    }
+
     private func restoreDurability(of database: Database) {
         do {
             try Durability.flushed.apply(to: database)
@@ -80,8 +90,8 @@ package final class Catalogue: Sendable {
         }
     }
 
-    /// What a commit waits for. GRDB opens WAL databases with `NORMAL`: then a commit that was reported is lost by a
-    /// power failure.
+    /// What a commit waits for. GRDB opens WAL databases with `NORMAL`: then a power failure takes back commits that
+    /// were reported.
     private enum Durability: String {
         case flushed = "FULL"
         case ordered = "NORMAL"

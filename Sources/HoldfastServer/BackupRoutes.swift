@@ -3,17 +3,20 @@ import HoldfastAPI
 import HoldfastCatalogue
 import HoldfastModel
 
-/// `/projects/{p}/environments/{e}/backups`.
+/// `/projects/{p}/environments/{e}/backups`, and `/projects/{p}/backups` for those of deleted environments too.
 enum BackupRoutes {
     static func add(to routes: Routes) {
-        let base = "/projects/:project/environments/:environment"
-        routes.on(.post, "\(base)/backup", create)
-        routes.on(.post, "\(base)/backups", create)
-        routes.on(.get, "\(base)/backups", list)
-        routes.on(.get, "\(base)/backups/:backup", get)
-        routes.on(.delete, "\(base)/backups/:backup", delete)
-        routes.on(.post, "\(base)/backups/:backup/restore", restore)
-        routes.on(.post, "\(base)/undo-restore", undoRestore)
+        let environment = "/projects/:project/environments/:environment"
+        routes.on(.post, "\(environment)/backup", create)
+        routes.on(.post, "\(environment)/backups", create)
+        routes.on(.get, "\(environment)/backups", list)
+        routes.on(.get, "/projects/:project/backups", listAll)
+        for base in [environment, "/projects/:project"] {
+            routes.on(.get, "\(base)/backups/:backup") { try .json($0.view(of: $0.backup())) }
+            routes.on(.delete, "\(base)/backups/:backup", delete)
+            routes.on(.post, "\(base)/backups/:backup/restore", restore)
+        }
+        routes.on(.post, "\(environment)/undo-restore", undoRestore)
     }
 
     /// Queued behind a running cron or backup, never refused because of them.
@@ -26,29 +29,43 @@ enum BackupRoutes {
     private static func list(_ call: Call) throws -> Reply {
         let environment = try call.environment()
         let backups = try call.catalogue.backups(of: environment.id)
-        return try .json(backups.map { try call.view(of: $0, in: environment) })
+        return try .json(backups.map { try call.view(of: OwnedBackup(backup: $0, environment: environment)) })
     }
 
-    private static func get(_ call: Call) throws -> Reply {
-        try .json(call.view(of: call.backup(), in: call.environment()))
+    /// Those that the caller may see.
+    private static func listAll(_ call: Call) throws -> Reply {
+        let project = try call.project()
+        let environments = try call.catalogue.environments(in: project.id)
+        let owned = try call.catalogue.backups(in: project.id).map { backup in
+            OwnedBackup(backup: backup, environment: environments.first { $0.id == backup.environment })
+        }
+        let seen = owned.filter { (try? call.principal.require(.viewer, on: $0)) != nil }
+        return try .json(seen.map(call.view(of:)))
     }
 
     private static func delete(_ call: Call) throws -> Reply {
-        let backup = try call.backup()
-        return try call.submit(.backupDelete, .deleteBackup(backup.id), on: call.environment())
+        let owned = try call.backup()
+        let (id, project) = (owned.backup.id, owned.backup.project)
+        let activity = try call.audited(ActivityType.backupDelete.rawValue, in: project, on: id.rawValue) {
+            try call.principal.require(.admin, on: owned)
+        } _: {
+            try call.operations.submit(.deleteBackup(id), by: call.user.id)
+        }
+        return try .accepted([call.view(of: activity.id, in: project)])
     }
 
     /// Needs the admin role where the backup is from, and where it goes to.
     private static func restore(_ call: Call) throws -> Reply {
         let options = try restoreOptions(call.input.decode(API.RestoreInput.self))
-        let (backup, source) = (try call.backup(), try call.environment())
-        let activity = try call.audited(ActivityType.restore.rawValue, in: source.project, on: "\(backup.id)") {
-            try call.principal.require(.admin, on: source)
-            try call.principal.require(.admin, on: target(options, of: source, call))
+        let owned = try call.backup()
+        let (id, project) = (owned.backup.id, owned.backup.project)
+        let activity = try call.audited(ActivityType.restore.rawValue, in: project, on: id.rawValue) {
+            try call.principal.require(.admin, on: owned)
+            try call.principal.require(.admin, on: target(options, of: owned, call))
         } _: {
-            try call.operations.submit(.restore(backup.id, options), by: call.user.id)
+            try call.operations.submit(.restore(id, options), by: call.user.id)
         }
-        return try .accepted([call.view(of: activity.id, in: source.project)])
+        return try .accepted([call.view(of: activity.id, in: project)])
     }
 
     private static func undoRestore(_ call: Call) throws -> Reply {
@@ -57,24 +74,25 @@ enum BackupRoutes {
     }
 
     /// The environment that is restored to; if it does not exist yet, its parent speaks for it.
-    private static func target(_ options: RestoreOptions, of source: Environment, _ call: Call) throws -> Environment {
-        guard let name = options.target, name != source.name else { return source }
+    private static func target(_ options: RestoreRequest, of owned: OwnedBackup, _ call: Call) throws -> Environment {
+        let name = options.target ?? owned.backup.environmentName
+        if let source = owned.environment, source.name == name { return source }
         do {
-            return try call.catalogue.environment(named: name, in: source.project)
+            return try call.catalogue.environment(named: name, in: owned.backup.project)
         } catch let error as HoldfastError where error.code == .notFound {
             guard let parent = options.branchFrom else { throw error }
-            return try call.catalogue.environment(named: parent, in: source.project)
+            return try call.catalogue.environment(named: parent, in: owned.backup.project)
         }
     }
 
-    private static func restoreOptions(_ input: API.RestoreInput) throws -> RestoreOptions {
+    private static func restoreOptions(_ input: API.RestoreInput) throws -> RestoreRequest {
         let strategies = ["backup", "default", "minimum", "parent"]
         if let strategy = input.resources?.`init`, !strategies.contains(strategy) {
             throw HoldfastError(
                 .invalidInput, "'\(strategy.prefix(40))' is no way to initialise resources",
                 hint: "Use one of \(strategies.joined(separator: ", "))")
         }
-        return RestoreOptions(
+        return RestoreRequest(
             target: input.environmentName, branchFrom: input.branchFrom, restoreCode: input.restoreCode ?? true,
             restoreResources: input.restoreResources ?? true, resourcesInit: input.resources?.`init`)
     }

@@ -3,6 +3,23 @@ import HoldfastAPI
 import HoldfastCatalogue
 import HoldfastModel
 
+/// A backup with the environment it is of; backups outlive environments.
+struct OwnedBackup: Sendable {
+    var backup: Backup
+    var environment: Environment?
+}
+
+extension Principal {
+    /// The role on the backup's environment counts; if that is gone, only admins of the project have any.
+    func require(_ role: Role, on owned: OwnedBackup) throws {
+        if let environment = owned.environment {
+            try require(role, on: environment)
+        } else {
+            try requireProjectAdmin(owned.backup.project)
+        }
+    }
+}
+
 /// One request of somebody who is known: what they say, who they are, and what is there.
 struct Call: Sendable {
     let parts: ServerParts
@@ -35,16 +52,20 @@ struct Call: Sendable {
         return environment
     }
 
-    /// The backup in the path: of the environment in the path.
-    func backup() throws -> Backup {
-        let environment = try environment()
+    /// The backup in the path, which the caller may see: below its environment, or below the project.
+    func backup() throws -> OwnedBackup {
+        let project = try project()
         let backup = try catalogue.backup(try input.id("backup"))
-        guard backup.environment == environment.id else {
+        let owner = input.has("environment") ? try environment() : nil
+        guard backup.project == project.id, owner == nil || owner?.id == backup.environment else {
             throw HoldfastError(
-                .notFound, "environment \(environment.name) has no backup '\(backup.id)'",
+                .notFound, "there is no backup '\(backup.id)' of \(owner?.name ?? project.title)",
                 hint: "List them with backup:list")
         }
-        return backup
+        let alive = try owner ?? catalogue.environments(in: project.id).first { $0.id == backup.environment }
+        let owned = OwnedBackup(backup: backup, environment: alive)
+        try principal.require(.viewer, on: owned)
+        return owned
     }
 
     /// Runs something that leaves a trace: it is recorded before it is done, and again if it is refused or fails.

@@ -25,6 +25,10 @@ enum Method {
     }
 }
 
+/// HTTP/1.1 without TLS. Connections on which nobody asks anything for so long are closed; a log stream that is
+/// silent is not one of them.
+func plainServer() -> HTTPServerBuilder { .http1(configuration: .init(idleTimeout: .seconds(90))) }
+
 /// Tells which port a server has got.
 func announce(to onRunning: @escaping @Sendable (Int) -> Void) -> @concurrent @Sendable (any Channel) async -> Void {
     { channel in onRunning(channel.localAddress?.port ?? 0) }
@@ -33,10 +37,29 @@ func announce(to onRunning: @escaping @Sendable (Int) -> Void) -> @concurrent @S
 /// A status of HTTP, such as 200.
 enum Status {
     static func http(_ code: Int) -> HTTPResponse.Status {
-        code == 507 ? HTTPResponse.Status(code: 507, reasonPhrase: "Insufficient Storage") : .init(code: code)
+        HTTPResponse.Status(code: code, reasonPhrase: phrase(code))
     }
 
-    static func phrase(_ code: Int) -> String { http(code).reasonPhrase }
+    /// In words, for those that we send.
+    static func phrase(_ code: Int) -> String {
+        switch code {
+        case 200: "OK"
+        case 201: "Created"
+        case 202: "Accepted"
+        case 204: "No Content"
+        case 400: "Bad Request"
+        case 401: "Unauthorized"
+        case 403: "Forbidden"
+        case 404: "Not Found"
+        case 409: "Conflict"
+        case 413: "Content Too Large"
+        case 501: "Not Implemented"
+        case 503: "Service Unavailable"
+        case 504: "Gateway Timeout"
+        case 507: "Insufficient Storage"
+        default: code < 500 ? "Request Failed" : "Internal Server Error"
+        }
+    }
 
     /// Of an error of the HTTP library; nil for other errors.
     static func code(of error: any Error) -> Int? { (error as? any HTTPResponseError)?.status.code }

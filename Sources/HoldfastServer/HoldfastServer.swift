@@ -71,7 +71,9 @@ package struct HoldfastServer: Sendable {
             address: .hostname(configuration.host, port: configuration.port), serverName: "holdfast")
         let started = announce(to: onRunning)
         guard let files = configuration.tls else {
-            return Application(router: router(), configuration: address, onServerRunning: started, logger: logger)
+            return Application(
+                router: router(), server: plainServer(), configuration: address, onServerRunning: started,
+                logger: logger)
         }
         do {
             let certificates = try NIOSSLCertificate.fromPEMFile(files.certificate)
@@ -79,7 +81,7 @@ package struct HoldfastServer: Sendable {
             let settings = TLSConfiguration.makeServerConfiguration(
                 certificateChain: certificates.map { .certificate($0) }, privateKey: .privateKey(key))
             return Application(
-                router: router(), server: try .tls(tlsConfiguration: settings), configuration: address,
+                router: router(), server: try .tls(plainServer(), tlsConfiguration: settings), configuration: address,
                 onServerRunning: started, logger: logger)
         } catch {
             throw HoldfastError(

@@ -23,6 +23,8 @@ struct Input: Sendable {
         self.parameters = Dictionary(decoded) { first, _ in first }
     }
 
+    func has(_ parameter: String) -> Bool { parameters[parameter] != nil }
+
     /// A part of the path.
     func parameter(_ name: String) throws -> String {
         guard let value = parameters[name] else {

@@ -24,45 +24,6 @@ package protocol Operations: Sendable {
     func gitAddress(of project: ProjectID) -> String
 }
 
-/// One thing to do to an environment or to a backup.
-package enum OperationRequest: Sendable, Hashable {
-    case backup(EnvironmentID, safe: Bool)
-    case deleteBackup(BackupID)
-    case restore(BackupID, RestoreOptions)
-    /// Puts back what ran before the last restore.
-    case undoRestore(EnvironmentID)
-    case redeploy(EnvironmentID)
-    case activate(EnvironmentID)
-    case deactivate(EnvironmentID)
-    case pause(EnvironmentID)
-    case resume(EnvironmentID)
-    case push(ProjectID, branch: String, commit: String)
-    case deleteEnvironment(EnvironmentID)
-}
-
-/// How to restore; the defaults are the contract's.
-package struct RestoreOptions: Sendable, Hashable {
-    /// Name of the environment to restore into; nil for the backup's own.
-    package var target: String?
-    /// Parent of the target if it does not exist yet.
-    package var branchFrom: String?
-    package var restoreCode: Bool
-    package var restoreResources: Bool
-    /// `backup`, `parent`, `default` or `minimum`; nil for `backup`.
-    package var resourcesInit: String?
-
-    package init(
-        target: String? = nil, branchFrom: String? = nil, restoreCode: Bool = true, restoreResources: Bool = true,
-        resourcesInit: String? = nil
-    ) {
-        self.target = target
-        self.branchFrom = branchFrom
-        self.restoreCode = restoreCode
-        self.restoreResources = restoreResources
-        self.resourcesInit = resourcesInit
-    }
-}
-
 /// A project that somebody wants.
 package struct ProjectRequest: Sendable, Hashable {
     /// Nil: made up at random.

@@ -79,11 +79,12 @@ extension Call {
         try principal.permissions(in: environment.project)?.role(on: environment.type) == .admin
     }
 
-    /// - Parameter environment: where the backup is listed.
-    func view(of backup: Backup, in environment: Environment) throws -> API.Backup {
-        let path = "\(Path.environment(environment.name, in: environment.project))/backups/\(backup.id)"
+    func view(of owned: OwnedBackup) throws -> API.Backup {
+        let backup = owned.backup
+        let base = owned.environment.map { Path.environment($0.name, in: $0.project) } ?? Path.project(backup.project)
+        let path = "\(base)/backups/\(backup.id)"
         var links: API.Links = ["self": path]
-        if backup.status == .created, try isAdmin(on: environment) {
+        if backup.status == .created, (try? principal.require(.admin, on: owned)) != nil {
             links["#restore"] = "\(path)/restore"
             links["#delete"] = path
         }
