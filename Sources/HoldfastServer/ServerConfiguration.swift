@@ -46,8 +46,9 @@ package struct ServerConfiguration: Sendable, Hashable {
     static func isLoopback(_ host: String) -> Bool {
         if host == "localhost" || host == "::1" || host == "[::1]" { return true }
         let parts = host.split(separator: ".", omittingEmptySubsequences: false)
-        return parts.count == 4 && parts[0] == "127" && parts.allSatisfy { part in
-            (1...3).contains(part.count) && part.allSatisfy(\.isNumber) && UInt8(part) != nil
-        }
+        return parts.count == 4 && parts[0] == "127"
+            && parts.allSatisfy { part in
+                (1...3).contains(part.count) && part.allSatisfy(\.isNumber) && UInt8(part) != nil
+            }
     }
 }

@@ -21,7 +21,8 @@ import Testing
         let one = try bench.queue(.push, on: first)
         let two = try bench.queue(.push, on: second)
         let three = try bench.queue(.push, on: bench.main)
-        #expect(try [bench.claim(.default), bench.claim(.default), bench.claim(.default)] == [three.id, one.id, two.id])
+        #expect(
+            try [bench.claim(.default), bench.claim(.default), bench.claim(.default)] == [three.id, one.id, two.id])
         #expect(try bench.claim(.default) == nil)
     }
 
