@@ -128,7 +128,8 @@ final class ClientConnection: ChannelInboundHandler {
         guard case .inputClosed? = event as? ChannelEvent else { return context.fireUserInboundEventTriggered(event) }
         inputHasEnded = true
         switch phase {
-        case .idle: linger()
+        // A request may have come together with the end.
+        case .idle: process()
         case .lingering: if outputIsShut { context.close(promise: nil) }
         case .exchange(let exchange): exchange.clientEndedInput()
         case .closed: ()
@@ -188,6 +189,7 @@ final class ClientConnection: ChannelInboundHandler {
                 let exchange = Exchange(request, route: route, key: key, client: self, proxy: proxy)
                 phase = .exchange(exchange)
                 exchange.start(buffered: bytes)
+                if inputHasEnded { exchange.clientEndedInput() }
             }
         } catch {
             refuse((error as? HTTPProblem) ?? HTTPProblem(400, "\(error)"), head: head)

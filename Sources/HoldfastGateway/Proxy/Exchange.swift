@@ -214,14 +214,14 @@ final class Exchange: GateParty {
     /// The client has said its last word. For a complete request that is in order; the answer can still be read.
     func clientEndedInput() {
         switch state {
-        case .gate, .connecting:
-            // Whether it only stopped sending cannot be seen; it is not sent for nobody.
+        case .gate:
+            // Whether it only stopped sending cannot be seen; what waits is not carried out for nobody.
             let client = client
             clientLeft()
             client?.close()
         case .running: sendBody()
         case .tunnel: tunnelClientEnded()
-        case .done: ()
+        case .connecting, .done: ()
         }
     }
 
