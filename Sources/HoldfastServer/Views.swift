@@ -55,7 +55,9 @@ extension Call {
             var facts = API.EnvironmentFacts(
                 isDirty: dirty.contains(environment.id), isMain: environment.name == project.defaultBranch)
             facts.lastBackupAt = backups[environment.id]
-            let running = try operations.currentDeployment(of: environment)
+            // A deployment that cannot be read must not hide its environment, which can still be restored; asking for
+            // the deployment itself says what is wrong with it.
+            let running = try? operations.currentDeployment(of: environment)
             if let running {
                 facts.lastDeploymentAt = running.deployedAt
                 facts.deployedCommit = running.commit

@@ -21,6 +21,8 @@ final class RecordingOperations: Operations {
     let time: ManualTime
     private let requests = Mutex<[OperationRequest]>([])
     private let running = Mutex<[EnvironmentID: RunningDeployment]>([:])
+    /// An environment whose deployment cannot be read.
+    private let damaged = Mutex<EnvironmentID?>(nil)
 
     /// What it was asked for and let in, in order.
     var asked: [OperationRequest] { requests.withLock { $0 } }
@@ -79,8 +81,13 @@ final class RecordingOperations: Operations {
         running.withLock { $0[environment.id] = deployment }
     }
 
+    func damage(_ environment: Environment) { damaged.withLock { $0 = environment.id } }
+
     func currentDeployment(of environment: Environment) throws -> RunningDeployment? {
-        running.withLock { $0[environment.id] }
+        if damaged.withLock({ $0 == environment.id }) {
+            throw HoldfastError(.damaged, "current.json of \(environment.name) cannot be read")
+        }
+        return running.withLock { $0[environment.id] }
     }
 
     func gitAddress(of project: ProjectID) -> String { "http://localhost/\(project).git" }

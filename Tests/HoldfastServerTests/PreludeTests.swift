@@ -116,6 +116,19 @@ import Testing
         }
     }
 
+    @Test func `an environment whose deployment cannot be read is still listed and can be backed up`() async throws {
+        let bench = try Bench()
+        bench.operations.damage(bench.main)
+        try await bench.serve { client async throws in
+            let path = bench.path("/environments/main")
+            #expect(try await client.get(path).links.contains("#backup"))
+            #expect(try await client.get(bench.path("/environments")).items.count == 3)
+            let current = try await client.get(path + "/deployments/current")
+            #expect(current.status == 500)
+            #expect(current.message == "current.json of main cannot be read")
+        }
+    }
+
     @Test func `JSON is read under any content type, with a comma too many, and not with more`() async throws {
         let bench = try Bench()
         try await bench.serve { client async throws in
