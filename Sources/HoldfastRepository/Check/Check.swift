@@ -18,6 +18,9 @@ extension Repository {
 
 /// One check.
 final class CheckRun: @unchecked Sendable {
+    /// A repository without its index would name every file.
+    private static let problemLimit = 1000
+
     private let repository: Repository
     private let condition = Condition()
     /// What the index files say of each pack; the table of the index keeps only one place per blob.
@@ -40,7 +43,10 @@ final class CheckRun: @unchecked Sendable {
     }
 
     private func add(_ object: String, _ reason: String) {
-        condition.locked { report.problems.append(CheckProblem(object: object, reason: reason)) }
+        condition.locked {
+            guard report.problems.count < Self.problemLimit else { return report.furtherProblems += 1 }
+            report.problems.append(CheckProblem(object: object, reason: reason))
+        }
     }
 
     /// Turns damage into a problem of the report; throws anything else.

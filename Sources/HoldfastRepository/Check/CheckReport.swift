@@ -15,8 +15,10 @@ public struct CheckReport: Sendable, Hashable {
     public internal(set) var blobs = 0
     /// Of packs that were read and verified.
     public internal(set) var bytesRead: Int64 = 0
-    /// Damage: something may not be restorable. Sorted by object.
+    /// Damage: something may not be restorable. Sorted by object; the first thousand that were found.
     public internal(set) var problems: [CheckProblem] = []
+    /// How many more problems there are.
+    public internal(set) var furtherProblems = 0
     /// Packs that no index names: left by backups that did not end. They only take space.
     public internal(set) var unusedPacks = 0
 

@@ -51,7 +51,11 @@ package final class LockKeeper: Sendable {
         wakeup = Mutex(Descriptor(ends.1))
         startThread("holdfast-lock") { [weak self] in
             var waiter = pollfd(fd: reader.raw, events: Int16(POLLIN), revents: 0)
-            while poll(&waiter, 1, Self.refreshMilliseconds) == 0 { self?.refresh() }
+            while true {
+                let result = poll(&waiter, 1, Self.refreshMilliseconds)
+                if result == 0 { self?.refresh() }
+                if result > 0 || (result < 0 && errno != EINTR) { return }
+            }
         }
     }
 
