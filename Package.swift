@@ -55,7 +55,7 @@ let package = Package(
             dependencies: ["CHoldfastSystem", "CLibPQ", "HoldfastControl", "HoldfastModel", logging, yams]),
         .target(
             name: "HoldfastGateway",
-            dependencies: ["HoldfastControl", "HoldfastModel", logging, nioCore, nioHTTP1, nioPosix]),
+            dependencies: ["HoldfastControl", "HoldfastModel", logging, nioCore, nioPosix]),
 
         // MARK: Level 2
         .target(
@@ -80,7 +80,10 @@ let package = Package(
 
         // MARK: Level 4
         .target(
-            name: "HoldfastDemo", dependencies: ["HoldfastAPI", "HoldfastClient", "HoldfastEnvironments", "HoldfastModel"]),
+            name: "HoldfastDemo",
+            dependencies: [
+                "HoldfastAPI", "HoldfastClient", "HoldfastControl", "HoldfastEnvironments", "HoldfastModel",
+            ]),
         .target(
             name: "HoldfastServer",
             dependencies: [

@@ -43,8 +43,7 @@ struct BackupActivity {
         finished = true
         house.reached(.backupStored)
         // A site that is a moment late still counts.
-        sites.store.settle(atMost: .seconds(10))
-        try publish(stored, manifest, sites.report())
+        try publish(stored, manifest, sites.settledReport())
     }
 
     /// The newest backup of this environment is what unchanged files are compared with.

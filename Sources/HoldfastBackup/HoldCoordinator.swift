@@ -112,8 +112,8 @@ package struct HoldCoordinator: Sendable {
         _ gateHold: any GateHold, _ freeze: any FreezeLease, _ limits: HoldLimits, _ scope: HoldScope
     ) throws -> Double {
         let outcomes = try inParallel([
-            { () throws -> DrainOutcome in try gateHold.drain(timeout: limits.drain) },
-            { () throws -> DrainOutcome in
+            { @Sendable () throws -> DrainOutcome in try gateHold.drain(timeout: limits.drain) },
+            { @Sendable () throws -> DrainOutcome in
                 let late = try freeze.quiesce(timeout: limits.drain)
                 return late.isEmpty ? .drained(atMilliseconds: 0) : .blocked(by: late)
             },

@@ -74,6 +74,12 @@ package struct ProjectRepositories: Sendable {
 package struct ProjectSites: Sendable {
     package let store: ReplicatedBlobStore
 
+    /// `report`, after waiting up to ten seconds for sites that are late.
+    package func settledReport() -> [SitePlacement] {
+        store.settle(atMost: .seconds(10))
+        return report()
+    }
+
     /// What happened on each site since the activity began.
     package func report() -> [SitePlacement] {
         store.report().map { SitePlacement(site: $0.name, isComplete: $0.isComplete, problem: $0.problem) }

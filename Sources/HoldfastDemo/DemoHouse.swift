@@ -1,6 +1,8 @@
 import Foundation
 import HoldfastAPI
 import HoldfastClient
+import HoldfastControl
+import HoldfastEnvironments
 import HoldfastModel
 
 /// The installation that the demo runs: its server, its checkout, its project.
@@ -91,12 +93,22 @@ final class DemoHouse: @unchecked Sendable {
         let directory = "\(environments)/\(id)"
         let state = try JSONDecoder().decode(
             CurrentState.self, from: Data(contentsOf: URL(fileURLWithPath: "\(directory)/current.json")))
-        guard let mount = state.mounts["ledger"]?["files"] else {
+        guard let mount = state.mounts["ledger"]?["files"], let environment = EnvironmentID(id) else {
             throw HoldfastError(.notFound, "the ledger has no mount 'files'")
         }
-        try "overwritten\tby\taccident\n".replacingOccurrences(of: "overwritten", with: "0").write(
+        try "0\tby\taccident\n".write(
             toFile: "\(directory)/\(mount)/events.log", atomically: false, encoding: .utf8)
-        try quiet(["service:sql", "-p", project, "-e", "main", "--service", "db", "DELETE FROM event WHERE number % 2 = 0"])
+        let layout = EnvironmentLayout(
+            home: options.home, run: RunDirectory.path(home: options.home), environment: environment)
+        let instances = try SupervisorClient(socketPath: layout.socket).status()
+            .instances(layout: layout, current: state)
+        guard let database = instances["db"] else { throw HoldfastError(.notFound, "there is no service 'db'") }
+        _ = try Self.capture(
+            "/usr/bin/psql",
+            [
+                "-h", database.runDirectory, "-p", String(database.port), "-U", "holdfast", "-d", "main", "-qc",
+                "DELETE FROM event WHERE number % 2 = 0",
+            ], environment: [:])
     }
 
     /// What the ledger says of itself.
@@ -113,8 +125,7 @@ final class DemoHouse: @unchecked Sendable {
         return try await APIClient.withClient(
             server: server, token: Secret(token.trimmingCharacters(in: .whitespacesAndNewlines)), time: SystemTime()
         ) { client in
-            let project = try await client.project(id)
-            guard let environment = try await client.environment("main", of: project),
+            guard let environment = try await client.environment("main", of: id),
                 let backup = try await client.backups(of: environment).first
             else { throw HoldfastError(.notFound, "there is no backup") }
             return backup.value

@@ -20,6 +20,6 @@ struct Holdfast: AsyncParsableCommand {
 
     static func main() async {
         let status = await CommandRunner.run(Self.self, Array(CommandLine.arguments.dropFirst()))
-        exit(status.rawValue)
+        Foundation.exit(status.rawValue)
     }
 }

@@ -51,7 +51,9 @@ struct Launcher: Sendable {
         logger.notice("starting a supervisor", metadata: ["environment": "\(environment)"])
         try layout.create()
         let log = layout.superviseLog
-        try start(["supervise", "--home", home.path, "--run", home.run, "--environment", environment.rawValue], log: log)
+        var arguments = ["supervise", "--home", home.path, "--run", home.run, "--environment", environment.rawValue]
+        if let user = settings.environmentUser { arguments += ["--user", user] }
+        try start(arguments, log: log)
         _ = try waitFor("the supervisor of environment \(environment)", log: log) { try client.status() }
         return client
     }

@@ -1,5 +1,6 @@
 import Foundation
 import HoldfastBackup
+import HoldfastControl
 import HoldfastModel
 
 /// The state directory: where everything lies that an installation has.
@@ -19,15 +20,7 @@ struct StateDirectory: Sendable {
     var lock: String { "\(path)/serve.lock" }
     func gitDirectory(_ project: ProjectID) -> String { "\(path)/projects/\(project)/repository.git" }
 
-    /// Sockets need short paths (107 bytes), so a long state directory has them elsewhere.
-    var run: String {
-        let inside = "\(path)/run"
-        // The longest socket below it: e/<13>/<service>-<n>/.s.PGSQL.65535
-        guard inside.utf8.count > 48 else { return inside }
-        let hash = path.utf8.reduce(UInt64(0xcbf2_9ce4_8422_2325)) { ($0 ^ UInt64($1)) &* 0x0000_0100_0000_01b3 }
-        let base = geteuid() == 0 ? "/run" : "/tmp"
-        return "\(base)/holdfast-\(String(hash, radix: 36))"
-    }
+    var run: String { RunDirectory.path(home: path) }
     var gatewaySocket: String { "\(run)/gateway.sock" }
 
     /// Makes what is missing. Environment users must be able to pass through, and see nothing else.

@@ -20,7 +20,9 @@ struct GatewayVerb: AsyncParsableCommand {
         try home.create()
         let address = try HostAndPort(listen)
         try await GatewayEntry.run(
-            host: address.host, port: address.port, controlSocket: home.gatewaySocket, stateFile: home.gatewayRoutes)
+            GatewaySettings(
+                host: address.host, port: address.port, controlSocket: home.gatewaySocket,
+                stateFile: home.gatewayRoutes))
     }
 }
 
@@ -32,8 +34,11 @@ struct SuperviseVerb: ParsableCommand {
 
     @OptionGroup var options: HomeOptions
 
-    @Option(help: ArgumentHelp("Directory for sockets.", valueName: "directory"))
-    var run: String?
+    @Option(name: .customLong("run"), help: ArgumentHelp("Directory for sockets.", valueName: "directory"))
+    var runDirectory: String?
+
+    @Option(help: ArgumentHelp("An existing user for all processes.", valueName: "name"))
+    var user: String?
 
     @Option(help: ArgumentHelp("The environment's immutable id.", valueName: "id"))
     var environment: String
@@ -43,7 +48,7 @@ struct SuperviseVerb: ParsableCommand {
             throw HoldfastError(.invalidInput, "'\(environment)' is not the id of an environment")
         }
         let home = options.stateDirectory
-        try SupervisorEntry.run(home: home.path, run: run ?? home.run, environment: id)
+        try SupervisorEntry.run(home: home.path, run: runDirectory ?? home.run, environment: id, user: user)
     }
 }
 

@@ -1,0 +1,15 @@
+import Foundation
+
+/// Where the sockets of an installation lie.
+package enum RunDirectory {
+    /// `<home>/run`, or for a long home a short path of its own: the path of a Unix socket ends at 107 bytes, and the
+    /// longest below it is `<13>/<service>.<n>/.s.PGSQL.65535`.
+    ///
+    /// - Parameter home: absolute path of the state directory.
+    package static func path(home: String) -> String {
+        let inside = "\(home)/run"
+        guard inside.utf8.count > 48 else { return inside }
+        let hash = home.utf8.reduce(UInt64(0xcbf2_9ce4_8422_2325)) { ($0 ^ UInt64($1)) &* 0x0000_0100_0000_01b3 }
+        return "\(geteuid() == 0 ? "/run" : "/tmp")/holdfast-\(String(hash, radix: 36))"
+    }
+}
