@@ -102,6 +102,9 @@ struct RestoreAside {
         name: String
     ) throws {
         let absolute = try layout.absolute(directory)
+        let parent = (absolute as NSString).deletingLastPathComponent
+        try FileManager.default.createDirectory(
+            atPath: parent, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o755])
         let report = try repository.restore(
             TreePath(snapshot, path: treePath), to: absolute,
             options: RestoreOptions(owner: FileOwner(user: user.uid, group: user.gid)))

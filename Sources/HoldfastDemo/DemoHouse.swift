@@ -53,12 +53,7 @@ final class DemoHouse: @unchecked Sendable {
     }
 
     func createProject(title: String) throws {
-        let output = try quiet(["project:create", "--title", title, "--format", "json"])
-        let object = try JSONSerialization.jsonObject(with: Data(output.utf8)) as? [String: Any]
-        guard let id = object?["id"] as? String else {
-            throw HoldfastError(.internalFault, "project:create answered without an id")
-        }
-        project = id
+        project = try quiet(["project:create", "--title", title]).trimmingCharacters(in: .whitespacesAndNewlines)
     }
 
     /// Commits the ledger in that version and pushes it, as a user would.
@@ -79,9 +74,11 @@ final class DemoHouse: @unchecked Sendable {
 
     /// URL of the environment, with a slash at its end.
     func address() throws -> String {
-        let url = try quiet(["environment:info", "-p", project, "-e", "main", "-P", "edge_hostname"])
-            .trimmingCharacters(in: .whitespacesAndNewlines)
-        return url.hasPrefix("http") ? (url.hasSuffix("/") ? url : url + "/") : "http://\(url)/"
+        let environments = "\(options.home)/environments"
+        guard let id = try FileManager.default.contentsOfDirectory(atPath: environments).first else {
+            throw HoldfastError(.notFound, "there is no environment")
+        }
+        return "http://\(try EnvironmentIdentity.read(from: "\(environments)/\(id)").host)/"
     }
 
     /// Deletes every second row and overwrites the file, behind the app's back.
@@ -134,7 +131,7 @@ final class DemoHouse: @unchecked Sendable {
 
     /// `restic check --read-data` on every site, with the password that `repository:key` hands out.
     func judgeWithRestic(say: (String) -> Void) throws {
-        let text = try quiet(["repository:key", "-p", project, "--format", "json", "-y"])
+        let text = try quiet(["repository:key", "-p", project, "--format", "json"])
         let key = try JSONDecoder().decode(ResticKey.self, from: Data(text.utf8))
         for site in key.sites {
             let output = try Self.capture(

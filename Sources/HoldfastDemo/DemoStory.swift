@@ -101,7 +101,12 @@ package struct DemoStory: Sendable {
 
     /// Puts the load on, takes the backup in the middle of it.
     private func backUpUnderLoad(_ house: DemoHouse) async throws -> (LoadSummary, API.Backup) {
-        var plan = LoadPlan(url: "\(try house.address())events", host: nil)
+        // Not every resolver knows that names below localhost are this machine.
+        let address = try house.address()
+        guard let host = URL(string: address)?.host(), let port = URL(string: address)?.port else {
+            throw HoldfastError(.internalFault, "'\(address)' is no URL with a port")
+        }
+        var plan = LoadPlan(url: "http://127.0.0.1:\(port)/events", host: "\(host):\(port)")
         plan.connections = options.connections
         plan.requestsPerSecond = options.requestsPerSecond
         plan.duration = .seconds(120)

@@ -5,7 +5,7 @@ import Testing
 extension Installation {
     /// `restic check --read-data`, then the number of snapshots.
     func resticSnapshots(site: String) throws -> Int {
-        let text = try must("repository:key", "-p", project, "--format", "json", "-y")
+        let text = try must("repository:key", "-p", project, "--format", "json")
         let key = try JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: Any]
         let password = try #require(key?["password"] as? String)
         let variables = [

@@ -124,9 +124,7 @@ final class Installation: @unchecked Sendable {
     }
 
     func createProject() throws {
-        let text = try must("project:create", "--title", "Ledger", "--format", "json")
-        let object = try JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: Any]
-        project = try #require(object?["id"] as? String)
+        project = try must("project:create", "--title", "Ledger").trimmingCharacters(in: .whitespacesAndNewlines)
     }
 
     /// Commits the ledger, changed by `edit`, and pushes it to `branch`.
@@ -175,11 +173,7 @@ final class Installation: @unchecked Sendable {
         return try JSONDecoder().decode(CurrentState.self, from: Data(contentsOf: file))
     }
 
-    func address() throws -> String {
-        let host = try must("environment:info", "-p", project, "-e", "main", "-P", "edge_hostname")
-            .trimmingCharacters(in: .whitespacesAndNewlines)
-        return host.hasPrefix("http") ? host : "http://\(host)/"
-    }
+    func address() throws -> String { try addressFromState() }
 
     /// Asks the app through the gateway.
     func get(_ path: String) throws -> Outcome {

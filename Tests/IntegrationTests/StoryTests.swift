@@ -22,7 +22,7 @@ struct Stories {
         for number in 1...20 { #expect(try installation.post("before-\(number)") == 201) }
         try installation.must("backup:create", "-p", installation.project, "-e", "main", "-y")
         let key = try JSONSerialization.jsonObject(
-            with: Data(installation.must("repository:key", "-p", installation.project, "--format", "json", "-y").utf8))
+            with: Data(installation.must("repository:key", "-p", installation.project, "--format", "json").utf8))
         let password = try #require((key as? [String: Any])?["password"] as? String)
         let target = "\(installation.home)/restored-by-restic"
         let site = "\(installation.home)/sites/site-b/projects/\(installation.project)"
