@@ -95,7 +95,8 @@ import Testing
         try session.add(file: directory("file"), as: "/code/file")
         try session.add(bytes: Array("{}".utf8), as: "/manifest.json", mode: 0o640)
         let finished = try session.finish(
-            SnapshotInfo(time: Date(timeIntervalSince1970: 1_700_000_000), hostname: "abc", tags: ["x", "y=z"], paths: ["/"]))
+            SnapshotInfo(
+                time: Date(timeIntervalSince1970: 1_700_000_000), hostname: "abc", tags: ["x", "y=z"], paths: ["/"]))
         let list = try test.restic.expect("snapshots", "--host", "abc", "--tag", "y=z", "--json")
         #expect(list.contains("\(finished.id)") && list.contains("2023-11-14T22:13:20Z"))
         #expect(try test.restic.expect("dump", "\(finished.id)", "/code/file") == "hello")

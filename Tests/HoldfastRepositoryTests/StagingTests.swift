@@ -7,7 +7,7 @@ import Synchronization
 import Testing
 
 @Suite(.serialized) struct StagingTests {
-    @Test func `after staging the backup is the directory at that instant, whatever happened before and after`() throws {
+    @Test func `after staging the backup is the directory at that instant, whatever happens later`() throws {
         for round in 0..<4 {
             let seed = UInt64.random(in: 0...UInt64.max)
             var generator = SeededGenerator(seed)

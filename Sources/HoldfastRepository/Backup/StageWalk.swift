@@ -55,7 +55,10 @@ struct StageWalk {
             let known = top.earlier?.entry(name)
             if NodeType(mode: status.st_mode) == .directory {
                 try Walk.refuseDepth(frames.count, path)
-                guard let inner = top.descriptor.child(name) else { throw systemError("open the directory", path) }
+                guard let inner = top.descriptor.child(name) else {
+                    if errno == ENOENT { continue }
+                    throw systemError("open the directory", path)
+                }
                 var knownDirectory: CapturedDirectory?
                 if case .directory(let found) = known { knownDirectory = found }
                 let child = try directory(inner, knownDirectory, name: name, path: path, owners: &owners)
@@ -66,7 +69,7 @@ struct StageWalk {
                 if case .leaf(let found) = known { knownLeaf = found }
                 let leaf = try leaf(
                     name, status, knownLeaf, in: (top.descriptor, stagingDescriptor), path: path, owners: &owners)
-                top.directory.entries.append(.leaf(leaf))
+                if let leaf { top.directory.entries.append(.leaf(leaf)) }
             }
         }
         return root
@@ -103,17 +106,18 @@ struct StageWalk {
         return earlier.entries.count { frame.directory.entry($0.name) == nil }
     }
 
+    /// - Returns: nil if it went away in this moment.
     private mutating func leaf(
         _ name: [UInt8], _ status: stat, _ known: CapturedLeaf?, in place: (source: Descriptor, staging: Descriptor),
         path: String, owners: inout OwnerNames
-    ) throws -> CapturedLeaf {
+    ) throws -> CapturedLeaf? {
         var node = Node(name: name, status: status, owners: &owners)
         if node.type == .file {
             if let known, !known.isUnsettled, known.staged == nil, known.node.isUnchanged(node) { return known }
             return try stage(name, in: place, path: path, owners: &owners)
         }
         if node.type == .symlink {
-            guard let target = Walk.target(place.source, name) else { throw systemError("read the link", path) }
+            guard let target = Walk.target(place.source, name) else { return nil }
             node.target = target
         }
         node.attributes = readAttributes(in: place.source, name: name)
@@ -122,8 +126,9 @@ struct StageWalk {
 
     private mutating func stage(
         _ name: [UInt8], in place: (source: Descriptor, staging: Descriptor), path: String, owners: inout OwnerNames
-    ) throws -> CapturedLeaf {
+    ) throws -> CapturedLeaf? {
         let raw = withCName(name) { holdfast_open_for_reading(place.source.raw, $0) }
+        if raw < 0 && errno == ENOENT { return nil }
         guard raw >= 0 else { throw systemError("open", path) }
         let original = Descriptor(raw)
         let number = staged.count

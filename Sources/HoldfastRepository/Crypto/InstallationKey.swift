@@ -21,7 +21,8 @@ public struct InstallationKey: Sendable, CustomStringConvertible, CustomReflecta
     /// A new key from the system's generator.
     public static func makeText() throws -> Secret { Secret(Data(try randomBytes(64)).base64EncodedString()) }
 
-    /// A new password for a repository: 256 random bits in hexadecimal digits, so that a low scrypt cost is right for it.
+    /// A new password for a repository: 256 random bits in hexadecimal digits, so that a low scrypt cost is right
+    /// for it.
     public static func makePassword() throws -> Secret {
         Secret(try randomBytes(32).map { String(format: "%02x", $0) }.joined())
     }

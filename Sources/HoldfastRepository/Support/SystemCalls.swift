@@ -49,6 +49,7 @@ func withCName<Result>(_ name: [UInt8], _ body: (UnsafePointer<CChar>) throws ->
 func directoryNames(_ directory: Descriptor, path: String) throws -> [[UInt8]] {
     // fdopendir takes the descriptor over, so it gets one of its own.
     let copy = openat(directory.raw, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+    if copy < 0 && errno == ENOENT { return [] }  // removed meanwhile, and so empty
     guard copy >= 0 else { throw systemError("read the directory", path) }
     guard let stream = fdopendir(copy) else {
         let number = errno

@@ -149,7 +149,9 @@ func writeFile(_ path: String, _ bytes: [UInt8]) throws {
     defer { close(descriptor) }
     var written = 0
     while written < bytes.count {
-        let count = bytes.withUnsafeBytes { write(descriptor, $0.baseAddress.map { $0 + written }, bytes.count - written) }
+        let count = bytes.withUnsafeBytes { bytes in
+            write(descriptor, bytes.baseAddress.map { $0 + written }, bytes.count - written)
+        }
         guard count > 0 else { throw HoldfastError(.system, "cannot write \(path)") }
         written += count
     }
