@@ -3,12 +3,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/fs.h>
 #include <linux/openat2.h>
 #include <poll.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -81,17 +78,33 @@ int holdfast_accept(int socket) {
     return descriptor < 0 ? -errno : descriptor;
 }
 
+static int signal_writer = -1;
+
+static void on_signal(int number) {
+    int before = errno;
+    unsigned char byte = (unsigned char)number;
+    ssize_t ignored = write(signal_writer, &byte, 1);
+    (void)ignored;
+    errno = before;
+}
+
+int holdfast_signal_pipe(void) {
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC) != 0) return -errno;
+    signal_writer = ends[1];
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    action.sa_handler = on_signal;
+    action.sa_flags = SA_RESTART;
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGHUP, &action, NULL);
+    action.sa_handler = SIG_IGN;
+    sigaction(SIGPIPE, &action, NULL);
+    return ends[0];
+}
+
 int holdfast_pipe(int ends[2]) { return pipe2(ends, O_CLOEXEC) == 0 ? 0 : -errno; }
-
-int holdfast_rename_new(const char *from, const char *to) {
-    return syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0 ? 0 : -errno;
-}
-
-int holdfast_rename_exchange(const char *from, const char *to) {
-    return syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, RENAME_EXCHANGE) == 0 ? 0 : -errno;
-}
-
-int holdfast_clone_file(int target, int source) { return ioctl(target, FICLONE, source) == 0 ? 0 : -errno; }
 
 int holdfast_open_beneath(int directory, const char *path, int flags, mode_t mode) {
     struct open_how how;

@@ -34,7 +34,9 @@ package enum Control {
     /// A frame's body as a message.
     ///
     /// - Throws: `invalidInput` if it is not one.
-    package static func decode<Message: Decodable>(_ type: Message.Type = Message.self, from body: Data) throws -> Message {
+    package static func decode<Message: Decodable>(_ type: Message.Type = Message.self, from body: Data) throws
+        -> Message
+    {
         do {
             return try decoder().decode(type, from: body)
         } catch {

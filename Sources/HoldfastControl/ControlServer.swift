@@ -57,7 +57,8 @@ package final class ControlServer: Sendable {
     package func start() throws {
         guard path.utf8.count <= Control.maximumPath else {
             throw HoldfastError(
-                .invalidInput, "the socket path '\(path)' has \(path.utf8.count) bytes, more than \(Control.maximumPath)",
+                .invalidInput,
+                "the socket path '\(path)' has \(path.utf8.count) bytes, more than \(Control.maximumPath)",
                 hint: "Choose a shorter folder for sockets")
         }
         try removeStale()

@@ -70,15 +70,12 @@ int holdfast_unix_bind(const char *path, int datagram, mode_t mode);
 /// accept4(2) with close-on-exec.
 int holdfast_accept(int socket);
 
+/// From now on SIGTERM, SIGINT and SIGHUP put their number as a byte into a pipe, whose reading end is returned;
+/// SIGPIPE is ignored. Works whatever threads there are, unlike a mask. Call it once.
+int holdfast_signal_pipe(void);
+
 /// pipe2(2) with close-on-exec: `ends[0]` is read, `ends[1]` written.
 int holdfast_pipe(int ends[2]);
-
-/// renameat2(2) with RENAME_NOREPLACE or RENAME_EXCHANGE.
-int holdfast_rename_new(const char *from, const char *to);
-int holdfast_rename_exchange(const char *from, const char *to);
-
-/// ioctl(FICLONE): `target` shares the extents of `source`.
-int holdfast_clone_file(int target, int source);
 
 /// openat2(2) of a path below `directory`, never through a symbolic link and never out of it.
 int holdfast_open_beneath(int directory, const char *path, int flags, mode_t mode);

@@ -15,7 +15,7 @@ package enum FreezeMethod: String, Sendable, Codable, CaseIterable {
 ///
 /// Freezing `frozen` freezes all that is below it. One leaf per process makes sure that nothing of it is left when
 /// it is ended, whatever it forked and wherever that went.
-struct CgroupTree: Sendable {
+package struct CgroupTree: Sendable {
     let method: FreezeMethod
     /// Absolute path of `holdfast.<id>`.
     let root: String
@@ -37,7 +37,7 @@ struct CgroupTree: Sendable {
     }
 
     /// Where the hierarchy is mounted, out of the text of `/proc/self/mountinfo`.
-    static func mountPoint(of method: FreezeMethod, in mountinfo: String) -> String? {
+    package static func mountPoint(of method: FreezeMethod, in mountinfo: String) -> String? {
         for line in mountinfo.split(separator: "\n") {
             let halves = line.components(separatedBy: " - ")
             guard halves.count == 2 else { continue }
@@ -83,7 +83,9 @@ struct CgroupTree: Sendable {
             let left = members(path)
             if left.isEmpty { break }
             // v1 and kernels before 5.14 have no cgroup.kill.
-            if attempt > 0 || !write("1", to: path + "/cgroup.kill") { for pid in left where pid > 1 { kill(pid, SIGKILL) } }
+            if attempt > 0 || !write("1", to: path + "/cgroup.kill") {
+                for pid in left where pid > 1 { kill(pid, SIGKILL) }
+            }
             usleep(1000)
         }
         rmdir(path)

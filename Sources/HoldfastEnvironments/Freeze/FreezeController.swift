@@ -137,14 +137,17 @@ final class FreezeController: Sendable {
 
     /// Ends a hold and lets everything go on.
     ///
-    /// - Throws: `unavailable` if it has ended before.
+    /// - Throws: `unavailable` if it, or its lease, has ended before.
     func end(_ hold: UInt64, because reason: String) throws {
-        let failure: (any Error)? = try inner.withLock { inner in
+        let (failure, isLate) = try inner.withLock { inner -> ((any Error)?, Bool) in
+            // After a pause of this whole process the guard may have thawed before our own clock was looked at.
+            let isLate = inner.state.expired(now: now) == hold
             guard inner.state.end(hold) else { throw ended(hold) }
-            return thawNow(&inner)
+            return (thawNow(&inner), isLate)
         }
         if let failure { throw failure }
         logger.info("thawed", metadata: ["hold": "\(hold)", "reason": "\(reason)"])
+        if isLate { throw ended(hold) }
     }
 
     /// Ends whatever hold is open.

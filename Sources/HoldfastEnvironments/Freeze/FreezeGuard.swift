@@ -25,7 +25,9 @@ final class FreezeGuard {
 
     /// What has to be written to thaw.
     func add(file: String, text: String) throws {
-        guard holdfast_guard_tell(socket, Int32(HOLDFAST_GUARD_FILE.rawValue), 0, 0, file, text) == 0 else { throw lost }
+        guard holdfast_guard_tell(socket, Int32(HOLDFAST_GUARD_FILE.rawValue), 0, 0, file, text) == 0 else {
+            throw lost
+        }
     }
 
     /// What has to be sent to thaw.

@@ -96,7 +96,9 @@ package struct EnvironmentLayout: Sendable, Hashable {
     package func writeCurrent(_ state: CurrentState) throws { try writeState(state, currentFile) }
     package func writePrevious(_ state: CurrentState) throws { try writeState(state, previousFile) }
     package func removePrevious() throws {
-        guard unlink(previousFile) == 0 || errno == ENOENT else { throw SystemFailure.error("remove '\(previousFile)'") }
+        guard unlink(previousFile) == 0 || errno == ENOENT else {
+            throw SystemFailure.error("remove '\(previousFile)'")
+        }
         try DurableFile.syncDirectory(directory)
     }
 
@@ -154,7 +156,8 @@ package struct EnvironmentLayout: Sendable, Hashable {
         var used = Set(names.compactMap { Int($0) })
         // A number may be live or kept for an undo though its directory was lost.
         for state in [try readCurrent(), try readPrevious()].compactMap({ $0 }) {
-            let live = state.apps.values + state.services.values.map(\.directory)
+            let live =
+                state.apps.values + state.services.values.map(\.directory)
                 + state.mounts.values.flatMap(\.values)
             for directory in live where directory.hasPrefix(prefix + "/") {
                 if let number = Int(directory.dropFirst(prefix.count + 1)) { used.insert(number) }
@@ -171,7 +174,9 @@ package struct EnvironmentLayout: Sendable, Hashable {
         }
         if errno == ENOENT {
             let parent = (path as NSString).deletingLastPathComponent
-            guard !parent.isEmpty, parent != path else { throw SystemFailure.error("make the folder '\(path)'", ENOENT) }
+            guard !parent.isEmpty, parent != path else {
+                throw SystemFailure.error("make the folder '\(path)'", ENOENT)
+            }
             try makeDirectory(parent, mode: 0o755)
             return try makeDirectory(path, mode: mode)
         }

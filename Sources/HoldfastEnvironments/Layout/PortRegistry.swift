@@ -49,7 +49,7 @@ package final class PortRegistry: Sendable {
     }
 
     /// Gives back the ports of all things that `isGone` says yes to.
-    func forget(_ isGone: (String) -> Bool) throws {
+    package func forget(_ isGone: (String) -> Bool) throws {
         try registry.withLock { registry in
             let kept = registry.ports.filter { !isGone($0.key) }
             guard kept.count < registry.ports.count else { return }
@@ -68,7 +68,7 @@ package final class PortRegistry: Sendable {
     }
 
     /// Whether nobody listens on a loopback port.
-    static func isFree(_ port: Int) -> Bool { bindLoopback(port) != nil }
+    package static func isFree(_ port: Int) -> Bool { bindLoopback(port) != nil }
 
     private static func freePort(except taken: Set<Int>) throws -> Int {
         // Below the kernel's ephemeral range (from 32768): else an outgoing connection may sit on a port that

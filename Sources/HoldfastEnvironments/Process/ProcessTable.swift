@@ -67,7 +67,7 @@ package enum ProcessTable {
     }
 
     /// Parses `/proc/<pid>/stat`: the name in parentheses may contain anything, so the last `)` counts.
-    static func parse(_ text: String) -> Entry? {
+    package static func parse(_ text: String) -> Entry? {
         guard let open = text.firstIndex(of: "("), let close = text.lastIndex(of: ")"),
             let pid = Int32(text[..<open].trimmingCharacters(in: .whitespaces))
         else { return nil }

@@ -47,6 +47,23 @@ package struct ProcessUser: Sendable, Hashable, Codable {
         return try lookUp(name: own) ?? create(own)
     }
 
+    /// Removes the user that `forEnvironment` made for an environment; does nothing if there is none, or without root.
+    ///
+    /// Only for environments that are gone: a number that is free again may be given to another user.
+    package static func remove(for environment: EnvironmentID) throws {
+        let name = "hf-\(environment)"
+        guard geteuid() == 0, try lookUp(name: name) != nil else { return }
+        let specification = ProcessSpecification(
+            executable: "userdel", arguments: [name], environment: ["PATH": "/usr/sbin:/sbin:/usr/bin:/bin"],
+            directory: "/")
+        let outcome = try ProcessRunner().run(specification, options: ProcessOptions(timeout: .seconds(30)))
+        guard try lookUp(name: name) == nil else {
+            throw HoldfastError(
+                .system, "cannot remove user '\(name)': \(outcome.errorText.prefix(500))",
+                hint: "Remove it with userdel")
+        }
+    }
+
     /// The user of that name; nil if there is none.
     package static func lookUp(name: String) throws -> ProcessUser? {
         try lookUp("user '\(name)'") { entry, buffer, size, found in getpwnam_r(name, entry, buffer, size, found) }

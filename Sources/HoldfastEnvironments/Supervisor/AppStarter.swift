@@ -165,7 +165,7 @@ struct AppStarter: Sendable {
             if process.hasEnded {
                 throw HoldfastError(
                     .unavailable,
-                    "app '\(app.app.name)' ended (\(process.lastExit?.description ?? "not started")) before it listened "
+                    "app '\(app.app.name)' ended (\(process.howItEnded)) before it listened "
                         + "on port \(port); \(LogFile.lastLines(log.path, from: log.offset))",
                     hint: "Look into \(log.path)")
             }

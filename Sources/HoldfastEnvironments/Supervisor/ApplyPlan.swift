@@ -1,21 +1,26 @@
 import HoldfastModel
 
 /// What has to be stopped, kept and started so that a state runs.
-struct ApplyPlan: Equatable {
+package struct ApplyPlan: Equatable {
     /// What runs now, as far as it matters here.
-    struct Running: Equatable {
-        var record: ProcessRecord
-        var hasEnded = false
+    package struct Running: Equatable {
+        package var record: ProcessRecord
+        package var hasEnded: Bool
+
+        package init(record: ProcessRecord, hasEnded: Bool = false) {
+            self.record = record
+            self.hasEnded = hasEnded
+        }
     }
 
     /// Runs, and is what is wanted.
-    private(set) var keep: [ProcessRecord] = []
-    private(set) var start: [ProcessRecord] = []
+    package private(set) var keep: [ProcessRecord] = []
+    package private(set) var start: [ProcessRecord] = []
     /// Keys, in the order in which they are to be stopped: crons, workers, apps, services.
-    private(set) var stop: [String] = []
+    package private(set) var stop: [String] = []
 
     /// - Parameter keepsAside: whether services that were started aside and are not wanted stay.
-    init(desired: [ProcessRecord], running: [Running], keepsAside: Bool) {
+    package init(desired: [ProcessRecord], running: [Running], keepsAside: Bool) {
         let wanted = Dictionary(desired.map { ($0.key, $0) }) { first, _ in first }
         var kept: Set<String> = []
         var restartedApps: Set<String> = []
@@ -42,8 +47,8 @@ struct ApplyPlan: Equatable {
             }
         }
         let kinds = Dictionary(running.map { ($0.record.key, $0.record.kind) }) { first, _ in first }
-        stop.sort { Self.rank(kinds[$0]) < Self.rank(kinds[$1]) || (Self.rank(kinds[$0]) == Self.rank(kinds[$1]) && $0 < $1) }
-        start.sort { Self.rank($0.kind) > Self.rank($1.kind) || (Self.rank($0.kind) == Self.rank($1.kind) && $0.key < $1.key) }
+        stop.sort { (Self.rank(kinds[$0]), $0) < (Self.rank(kinds[$1]), $1) }
+        start.sort { (-Self.rank($0.kind), $0.key) < (-Self.rank($1.kind), $1.key) }
     }
 
     private static func rank(_ kind: SupervisedProcess.Kind?) -> Int {
@@ -65,7 +70,8 @@ struct DesiredProcesses {
 
     /// - Throws: `damaged` if the state lacks a service or an app of its configuration.
     func records() throws -> [ProcessRecord] {
-        try services() + (try configuration.applications.values.sorted { $0.name < $1.name }.flatMap { try records(of: $0) })
+        try services()
+            + (try configuration.applications.values.sorted { $0.name < $1.name }.flatMap { try records(of: $0) })
     }
 
     private func services() throws -> [ProcessRecord] {
@@ -82,10 +88,12 @@ struct DesiredProcesses {
     static func service(
         _ name: String, _ record: ServiceRecord, _ configuration: ConfigurationValue, port: Int
     ) throws -> ProcessRecord {
-        ProcessRecord(
+        var result = ProcessRecord(
             key: "service:\(record.directory)", kind: .service, name: name,
-            fingerprint: "\(record.type) \(port) \(try JSONText.encode(configuration))", port: port, service: record,
-            configuration: configuration)
+            fingerprint: "\(record.type) \(port) \(try JSONText.encode(configuration))", port: port)
+        result.service = record
+        result.configuration = configuration
+        return result
     }
 
     private func records(of app: ApplicationConfiguration) throws -> [ProcessRecord] {

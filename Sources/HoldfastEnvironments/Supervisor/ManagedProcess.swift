@@ -4,21 +4,33 @@ import HoldfastModel
 import Logging
 
 /// What is remembered of a process beyond the supervisor's life: `processes.json`.
-struct ProcessRecord: Codable, Sendable, Hashable {
-    var key: String
-    var kind: SupervisedProcess.Kind
-    var app: String?
-    var name: String
+package struct ProcessRecord: Codable, Sendable, Hashable {
+    package var key: String
+    package var kind: SupervisedProcess.Kind
+    package var app: String?
+    package var name: String
     /// What it was started with; another one means another process.
-    var fingerprint: String
-    var port: Int?
+    package var fingerprint: String
+    package var port: Int?
     /// Services: the data, such as `services/db/2`, and its type.
     var service: ServiceRecord?
     var configuration: ConfigurationValue?
     /// Services: whether it runs beside the live one.
-    var isAside = false
+    package var isAside = false
     /// Workers with a quiesce signal: where they say that they stand still.
     var notifySocket: String?
+
+    package init(
+        key: String, kind: SupervisedProcess.Kind, app: String? = nil, name: String, fingerprint: String,
+        port: Int? = nil
+    ) {
+        self.key = key
+        self.kind = kind
+        self.app = app
+        self.name = name
+        self.fingerprint = fingerprint
+        self.port = port
+    }
 
     var isFrozenSet: Bool { kind != .service }
     /// `web ledger`, `worker ledger.tally`, `service db`.
@@ -75,6 +87,7 @@ final class ManagedProcess: Sendable {
     var phase: SupervisedProcess.Phase { state.read { $0.phase } }
     var hasEnded: Bool { phase == .ended }
     var lastExit: ProcessStatus? { state.read { $0.lastExit } }
+    var howItEnded: String { lastExit?.description ?? "it could not be started" }
 
     var description: SupervisedProcess {
         state.read { state in

@@ -7,17 +7,27 @@ import HoldfastModel
 /// The directory belongs to the environment's user, who may have put anything anywhere in it; the supervisor may be
 /// root. So every folder is opened below the last one without following links, and only links that point to mounts
 /// of this environment are ever replaced.
-struct MountLinks {
-    let layout: EnvironmentLayout
-    let user: ProcessUser
-    let app: String
+package struct MountLinks {
+    private let layout: EnvironmentLayout
+    private let user: ProcessUser
+    private let app: String
     /// Relative to the environment's directory, such as `apps/ledger/3`.
-    let appDirectory: String
+    private let appDirectory: String
     /// Path in the app -> directory, such as `mounts/ledger/files/1`.
-    let mounts: [String: String]
+    private let mounts: [String: String]
+
+    package init(
+        layout: EnvironmentLayout, user: ProcessUser, app: String, appDirectory: String, mounts: [String: String]
+    ) {
+        self.layout = layout
+        self.user = user
+        self.app = app
+        self.appDirectory = appDirectory
+        self.mounts = mounts
+    }
 
     /// - Throws: `invalidInput` for a path that leads out of the app or a place that is taken.
-    func make() throws {
+    package func make() throws {
         let absolute = try layout.absolute(appDirectory)
         let root = open(absolute, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
         guard root >= 0 else { throw SystemFailure.error("open the app's directory '\(absolute)'") }
@@ -32,7 +42,7 @@ struct MountLinks {
     }
 
     /// The parts of a mount's path; refuses what could lead anywhere else.
-    static func components(_ path: String) throws -> [String] {
+    private static func components(_ path: String) throws -> [String] {
         let normal: String
         do {
             normal = try MountPath.mount(path)
@@ -47,7 +57,7 @@ struct MountLinks {
     }
 
     /// The text of the link, from the folder that it lies in.
-    func target(_ components: [String], _ directory: String) -> String {
+    private func target(_ components: [String], _ directory: String) -> String {
         let depth = appDirectory.split(separator: "/").count + components.count - 1
         return String(repeating: "../", count: depth) + directory
     }

@@ -17,18 +17,21 @@ final class ProcessFile: Sendable {
     }
 
     private let path: String
-    /// Writers come from many threads, each with all there is at its time.
+    /// Writers come from many threads.
     private let lock = Mutex(())
 
     init(path: String) { self.path = path }
 
-    func write(_ entries: [Entry]) throws {
+    /// - Parameter collect: called with the lock held: else an older look could be written after a newer one.
+    func write(_ collect: () -> [Entry]) throws {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        let content = Content(boot: Self.boot, processes: entries.sorted { $0.record.key < $1.record.key })
-        let bytes = Array(try encoder.encode(content))
-        // After a power failure none of these processes is there: no need to wait for the disk.
-        try lock.withLock { _ in try DurableFile.write(bytes, to: path, durable: false) }
+        try lock.withLock { _ in
+            let entries = collect().sorted { $0.record.key < $1.record.key }
+            let bytes = Array(try encoder.encode(Content(boot: Self.boot, processes: entries)))
+            // After a power failure none of these processes is there: no need to wait for the disk.
+            try DurableFile.write(bytes, to: path, durable: false)
+        }
     }
 
     /// What was running; nothing if the machine was started since.

@@ -93,8 +93,8 @@ struct ServiceStarter: Sendable {
             if process.hasEnded {
                 throw HoldfastError(
                     .unavailable,
-                    "service '\(instance.name)' ended (\(process.lastExit?.description ?? "not started")) before it was "
-                        + "ready; \(LogFile.lastLines(log.path, from: log.offset))",
+                    "service '\(instance.name)' ended (\(process.howItEnded)) before it was ready; "
+                        + "\(LogFile.lastLines(log.path, from: log.offset))",
                     hint: "Look into \(log.path)")
             }
             var failure: (any Error)?
@@ -105,7 +105,8 @@ struct ServiceStarter: Sendable {
             }
             guard !deadline.hasPassed else {
                 throw HoldfastError(
-                    .timedOut, "service '\(instance.name)' was not ready within \(timeout.components.seconds) s; "
+                    .timedOut,
+                    "service '\(instance.name)' was not ready within \(timeout.components.seconds) s; "
                         + LogFile.lastLines(log.path, from: log.offset),
                     hint: "Look into \(log.path)", cause: failure)
             }

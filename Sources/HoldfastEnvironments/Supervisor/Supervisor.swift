@@ -23,6 +23,8 @@ package final class Supervisor: Sendable {
         var applied: Applied?
         /// What replaces processes right now; only one thing does.
         var operation: String?
+        /// What an earlier supervisor left running is known; nothing is answered before.
+        var isAdopted = false
         var isStopping = false
         var isFinished = false
         var problem: String?
@@ -64,6 +66,11 @@ package final class Supervisor: Sendable {
             }, time: parts.time, logger: logger)
     }
 
+    /// With a logger of its own.
+    package convenience init(layout: EnvironmentLayout, parts: SupervisorParts, options: SupervisorOptions) throws {
+        try self.init(layout: layout, parts: parts, options: options, logger: Logger(label: "holdfast.supervise"))
+    }
+
     /// Adopts what runs, listens, follows `current.json`, and returns when it was asked to stop or `leave` was called.
     ///
     /// - Throws: `conflict` if the environment has a supervisor already.
@@ -77,9 +84,10 @@ package final class Supervisor: Sendable {
         try freeze.start()
         defer { freeze.shutDown() }
         adopt()
+        state.withLock { $0.isAdopted = true }
         startThread("first apply") { [self] in
             do {
-                _ = try apply(ApplyOptions(), isFirst: true)
+                try applyFirst()
             } catch {
                 logger.error("the environment did not start as a whole", metadata: ["error": "\(error)"])
             }
@@ -139,6 +147,8 @@ package final class Supervisor: Sendable {
         save()
     }
 
+    func waitUntilAdopted() { state.wait { state in state.isAdopted ? .done(()) : .sleep(until: nil) } }
+
     func checkNotStopping() throws { if state.read({ $0.isStopping }) { throw Self.stopping } }
 
     /// The first apply is patient with what does not come up; it must not keep a new deployment from its turn.
@@ -152,11 +162,12 @@ package final class Supervisor: Sendable {
 
     /// Writes down what runs, for the next supervisor.
     func save() {
-        let all = state.read { Array($0.processes.values) }
         do {
-            try processes.write(all.compactMap { process in
-                process.handle.map { ProcessFile.Entry(record: process.record, handle: $0) }
-            })
+            try processes.write {
+                state.read { Array($0.processes.values) }.compactMap { process in
+                    process.handle.map { ProcessFile.Entry(record: process.record, handle: $0) }
+                }
+            }
         } catch {
             logger.error("cannot write down what runs", metadata: ["error": "\(error)"])
         }

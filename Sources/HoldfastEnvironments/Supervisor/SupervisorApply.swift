@@ -6,25 +6,36 @@ import Logging
 extension Supervisor {
     /// Makes what `current.json` says true.
     ///
-    /// - Parameter isFirst: after the supervisor's own start nobody waits for the answer: what does not come up at once
-    ///   is tried again and again instead of being given up.
     /// - Returns: lines for the activity's log.
-    func apply(_ options: ApplyOptions, isFirst: Bool = false) throws -> [String] {
-        if !isFirst { state.withLock { $0.isFirstApplyWanted = false } }
+    func apply(_ options: ApplyOptions) throws -> [String] {
+        state.withLock { $0.isFirstApplyWanted = false }
         return try exclusively("apply") {
             guard !freeze.isOpen else {
                 throw HoldfastError(
                     .conflict, "the environment's processes are held by a backup", hint: "Try again in a few seconds")
             }
-            do {
-                var run = ApplyRun(supervisor: self, options: options, isFirst: isFirst)
-                try run.perform()
-                state.withLock { $0.problem = nil }
-                return run.lines
-            } catch {
-                state.withLock { $0.problem = "\(error)" }
-                throw error
-            }
+            return try follow(options, isFirst: false)
+        }
+    }
+
+    /// The apply after the supervisor's own start: nobody waits for the answer, so what does not come up at once is
+    /// tried again and again instead of being given up. Not done if somebody asked for another one before.
+    func applyFirst() throws {
+        try exclusively("apply") {
+            guard state.read({ $0.isFirstApplyWanted }), !freeze.isOpen else { return }
+            _ = try follow(ApplyOptions(), isFirst: true)
+        }
+    }
+
+    private func follow(_ options: ApplyOptions, isFirst: Bool) throws -> [String] {
+        do {
+            var run = ApplyRun(supervisor: self, options: options, isFirst: isFirst)
+            try run.perform()
+            state.withLock { $0.problem = nil }
+            return run.lines
+        } catch {
+            state.withLock { $0.problem = "\(error)" }
+            throw error
         }
     }
 
@@ -182,7 +193,9 @@ struct ApplyRun {
     /// Ports of data directories that are gone may be given to others.
     private func forgetPorts(_ current: CurrentState) {
         var kept = Set(current.services.values.map(\.directory))
-        if let previous = try? supervisor.layout.readPrevious() { kept.formUnion(previous.services.values.map(\.directory)) }
+        if let previous = try? supervisor.layout.readPrevious() {
+            kept.formUnion(previous.services.values.map(\.directory))
+        }
         kept.formUnion(supervisor.state.read { $0.processes.values.compactMap { $0.record.service?.directory } })
         try? supervisor.ports.forget { $0.hasPrefix("services/") && !kept.contains($0) }
     }

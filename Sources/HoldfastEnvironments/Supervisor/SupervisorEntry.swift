@@ -1,3 +1,4 @@
+import CHoldfastSystem
 import Foundation
 import HoldfastControl
 import HoldfastModel
@@ -21,27 +22,15 @@ package enum SupervisorEntry {
 
     /// The same with other parts.
     package static func run(layout: EnvironmentLayout, parts: SupervisorParts, options: SupervisorOptions) throws {
-        let signals = blockSignals()
-        let logger = Logger(label: "holdfast.supervise")
-        let supervisor = try Supervisor(layout: layout, parts: parts, options: options, logger: logger)
+        let supervisor = try Supervisor(layout: layout, parts: parts, options: options)
+        let signals = holdfast_signal_pipe()
+        guard signals >= 0 else { throw SystemFailure.error("listen for signals", -signals) }
         startThread("signals") {
-            var number: Int32 = 0
-            var set = signals
-            if sigwait(&set, &number) == 0 {
-                logger.notice("leaving, the processes run on", metadata: ["signal": "\(number)"])
-                supervisor.leave()
-            }
+            var number: UInt8 = 0
+            while read(signals, &number, 1) < 0 && errno == EINTR {}
+            supervisor.logger.notice("leaving, the processes run on", metadata: ["signal": "\(number)"])
+            supervisor.leave()
         }
         try supervisor.run()
-    }
-
-    /// Before any other thread there is: they all inherit it, and one of them waits for these signals.
-    private static func blockSignals() -> sigset_t {
-        signal(SIGPIPE, SIG_IGN)
-        var set = sigset_t()
-        sigemptyset(&set)
-        for number in [SIGTERM, SIGINT, SIGHUP] { sigaddset(&set, number) }
-        pthread_sigmask(SIG_BLOCK, &set, nil)
-        return set
     }
 }

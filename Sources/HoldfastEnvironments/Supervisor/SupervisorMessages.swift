@@ -137,7 +137,8 @@ extension SupervisorStatus {
     package func instances(layout: EnvironmentLayout, current: CurrentState) throws -> [String: ServiceInstance] {
         var instances: [String: ServiceInstance] = [:]
         for (name, record) in current.services {
-            guard let service = services.first(where: { $0.name == name && $0.record == record }), service.isReady else {
+            guard let service = services.first(where: { $0.name == name && $0.record == record }), service.isReady
+            else {
                 throw HoldfastError(
                     .unavailable, "service '\(name)' does not run on \(record.directory)",
                     hint: "Look into \(layout.serviceLog(name))")

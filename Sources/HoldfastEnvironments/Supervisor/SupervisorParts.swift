@@ -70,7 +70,7 @@ package struct SupervisorOptions: Sendable {
     package var hook: Duration = .seconds(3600)
     /// How long an operation waits for another one to end.
     package var exclusionTimeout: Duration = .seconds(600)
-    var backoff = Backoff.Limits()
+    package var backoff = Backoff.Limits()
 
     package init(user: ProcessUser) { self.user = user }
 }

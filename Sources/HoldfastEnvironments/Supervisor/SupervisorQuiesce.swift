@@ -16,7 +16,8 @@ extension Supervisor {
             let old = state.withLock { $0.notifiers.updateValue(socket, forKey: key) }
             old?.close()
         } catch {
-            logger.error("a worker cannot say that it stands still", metadata: ["process": "\(key)", "error": "\(error)"])
+            logger.error(
+                "a worker cannot say that it stands still", metadata: ["process": "\(key)", "error": "\(error)"])
         }
     }
 

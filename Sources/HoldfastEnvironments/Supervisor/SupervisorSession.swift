@@ -11,6 +11,7 @@ final class SupervisorSession: ControlSession {
     init(_ supervisor: Supervisor) { self.supervisor = supervisor }
 
     func handle(_ frame: Data) throws -> Data {
+        supervisor.waitUntilAdopted()
         switch try Control.decode(SupervisorRequest.self, from: frame) {
         case .status: return try Control.encode(supervisor.status())
         case .apply(let options): return try Control.encode(LinesAnswer(lines: try supervisor.apply(options)))

@@ -1,0 +1,109 @@
+import Foundation
+import HoldfastEnvironments
+import HoldfastModel
+import Testing
+
+/// A state directory that is gone with the test.
+final class ScratchHome {
+    let path = "/tmp/hf-home-\(UInt64.random(in: 0...UInt64.max))"
+    let layout: EnvironmentLayout
+
+    init() throws {
+        layout = EnvironmentLayout(home: path, run: path + "/run", environment: .random())
+        try layout.create()
+        chmod(path, 0o711)
+    }
+
+    deinit { try? FileManager.default.removeItem(atPath: path) }
+
+    func state(generation: Int = 1) -> CurrentState {
+        var state = CurrentState(
+            deployment: DeploymentRecord(
+                id: "d\(generation)", commit: String(repeating: "a", count: 40),
+                createdAt: Date(timeIntervalSince1970: 1000), configuration: "applications: {}"))
+        state.generation = generation
+        return state
+    }
+}
+
+struct LayoutTests {
+    @Test func `a state is read back as it was written, and none is nil`() throws {
+        let home = try ScratchHome()
+        #expect(try home.layout.readCurrent() == nil)
+        var state = home.state(generation: 7)
+        state.services["db"] = ServiceRecord(type: "postgresql:15", directory: "services/db/2")
+        state.deployment.variables["env:KEY"] = Secret("value")
+        try home.layout.writeCurrent(state)
+        try home.layout.writePrevious(home.state(generation: 6))
+        #expect(try home.layout.readCurrent() == state)
+        #expect(try home.layout.readPrevious()?.generation == 6)
+        var status = stat()
+        #expect(lstat(home.layout.currentFile, &status) == 0)
+        #expect(status.st_mode & 0o777 == 0o600)
+        let left = try FileManager.default.contentsOfDirectory(atPath: home.layout.directory)
+        #expect(!left.contains { $0.hasSuffix(".new") })
+    }
+
+    @Test func `a damaged state and one of a later version are errors that say so`() throws {
+        let home = try ScratchHome()
+        try Data("{".utf8).write(to: URL(fileURLWithPath: home.layout.currentFile))
+        #expect(#expect(throws: HoldfastError.self) { try home.layout.readCurrent() }?.code == .damaged)
+        var state = home.state()
+        state.version = 2
+        try home.layout.writeCurrent(state)
+        #expect(#expect(throws: HoldfastError.self) { try home.layout.readCurrent() }?.code == .unsupported)
+    }
+
+    @Test(arguments: [
+        "", "apps", "/etc/passwd", "apps/../../x", "apps//x", "apps/./x", "secrets/x", "apps/a/..", "services/db/\n",
+        "apps/a\u{0}b", "log/x",
+    ])
+    func `a directory that leads out of the environment is refused`(_ path: String) throws {
+        let home = try ScratchHome()
+        #expect(#expect(throws: HoldfastError.self) { try home.layout.absolute(path) }?.code == .invalidInput)
+    }
+
+    @Test func `numbers of directories grow and are not used twice`() throws {
+        let home = try ScratchHome()
+        #expect(try home.layout.nextDirectory("services/db") == "services/db/1")
+        for number in ["1", "3", "x"] { mkdir("\(home.layout.directory)/services/db/\(number)", 0o755) }
+        #expect(try home.layout.nextDirectory("services/db") == "services/db/4")
+        // Live, though its directory was lost.
+        var state = home.state()
+        state.services["db"] = ServiceRecord(type: "postgresql:15", directory: "services/db/9")
+        try home.layout.writePrevious(state)
+        #expect(try home.layout.nextDirectory("services/db") == "services/db/10")
+        #expect(try home.layout.nextDirectory("mounts/ledger/files") == "mounts/ledger/files/1")
+    }
+
+    @Test func `names cannot lead a log out of its folder`() throws {
+        let home = try ScratchHome()
+        #expect(home.layout.cronLog("a/../../b", "c") == "\(home.layout.logDirectory)/cron.a_.._.._b.c.log")
+        #expect(home.layout.appLog("ledger") == "\(home.layout.logDirectory)/app.ledger.log")
+    }
+
+    @Test func `removing the data leaves nothing`() throws {
+        let home = try ScratchHome()
+        try home.layout.writeCurrent(home.state())
+        try home.layout.removeData()
+        #expect(access(home.layout.directory, F_OK) != 0)
+        #expect(access(home.layout.environmentRunDirectory, F_OK) != 0)
+        try home.layout.removeData()
+    }
+
+    @Test func `ports stay as they are and differ from each other`() throws {
+        let home = try ScratchHome()
+        let registry = try PortRegistry(file: home.layout.portsFile)
+        let first = try registry.port(for: "app:ledger")
+        let second = try registry.port(for: "services/db/1")
+        #expect(first != second)
+        #expect(PortRegistry.isFree(first))
+        #expect(try registry.port(for: "app:ledger") == first)
+        #expect(try PortRegistry(file: home.layout.portsFile).port(for: "app:ledger") == first)
+        #expect(try home.layout.readPorts() == ["ledger": first])
+        let other = try registry.replacePort(for: "app:ledger")
+        #expect(other != first)
+        try registry.forget { $0.hasPrefix("services/") }
+        #expect(try PortRegistry(file: home.layout.portsFile).all == ["app:ledger": other])
+    }
+}
