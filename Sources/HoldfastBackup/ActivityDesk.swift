@@ -31,7 +31,8 @@ package struct ActivityDesk: Sendable {
         }
         if open { return nil }
         let activity = make(
-            .cron, environment, ["app": app, "cron": cron], nil, "Holdfast ran cron \(app).\(cron) on \(environment.name)")
+            .cron, environment, ["app": app, "cron": cron], nil,
+            "Holdfast ran cron \(app).\(cron) on \(environment.name)")
         try catalogue.createActivity(activity)
         wake()
         return activity
@@ -72,7 +73,8 @@ package struct ActivityDesk: Sendable {
         let found = try catalogue.environments(in: backup.project).first { $0.name == target }
         guard let found else {
             throw HoldfastError(
-                options.branchFrom == nil ? .notFound : .unsupported, "there is no environment '\(target)' to restore to",
+                options.branchFrom == nil ? .notFound : .unsupported,
+                "there is no environment '\(target)' to restore to",
                 hint: "Push the branch \(target) first, then restore with --target \(target)")
         }
         let environment = try active(found.id, for: "restored")
@@ -120,7 +122,8 @@ package struct ActivityDesk: Sendable {
         }
         if rule.isProtected, environment.type == .production {
             throw HoldfastError(
-                .conflict, "environment \(environment.name) is the production environment and cannot be \(rule.participle)",
+                .conflict,
+                "environment \(environment.name) is the production environment and cannot be \(rule.participle)",
                 hint: "Change the project's default branch first")
         }
         var parameters: [String: String] = [:]
@@ -145,7 +148,8 @@ package struct ActivityDesk: Sendable {
         }
         if let other = try catalogue.openActivities().first(where: { $0.environment == id && $0.type.makesDirty }) {
             throw HoldfastError(
-                .conflict, "environment \(environment.name) is dirty: activity \(other.id) (\(other.type.rawValue)) is open",
+                .conflict,
+                "environment \(environment.name) is dirty: activity \(other.id) (\(other.type.rawValue)) is open",
                 hint: "Wait until it has ended, see activity:get \(other.id)")
         }
         return environment

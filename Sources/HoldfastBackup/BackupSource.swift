@@ -124,7 +124,9 @@ final class ServiceSessions: Sendable {
                 let adapter = try ServiceAdapters.adapter(for: instance.type)
                 versions[name] = try adapter.serverVersion(instance)
                 let found = try adapter.preflight(instance)
-                for line in found.openTransactions.map(\.description) + found.notices { log("Service \(name): \(line)") }
+                for line in found.openTransactions.map(\.description) + found.notices {
+                    log("Service \(name): \(line)")
+                }
                 entries.append(Entry(name: name, session: try adapter.beginBackup(instance, label: label)))
             }
         } catch {

@@ -109,7 +109,8 @@ struct ConsistentPoint {
                 taken("\(mount.app)/\(mount.path)")
                 guard staged.unstable.isEmpty else {
                     throw HoldfastError(
-                        .timedOut, "files of mount \(mount.app)/\(mount.path) changed in the hold: "
+                        .timedOut,
+                        "files of mount \(mount.app)/\(mount.path) changed in the hold: "
                             + staged.unstable.prefix(3).joined(separator: ", "),
                         hint: "Look for a process outside of the environment that writes into the mount")
                 }

@@ -58,7 +58,8 @@ package final class CronTicker: Sendable {
         guard let current = try house.layout(environment.id).readCurrent() else { return }
         let configuration = try EnvironmentConfiguration.parse(current.deployment.configuration)
         for (app, application) in configuration.applications {
-            let zone = application.timezone.flatMap { TimeZone(identifier: $0) } ?? TimeZone(identifier: "UTC") ?? .current
+            let zone =
+                application.timezone.flatMap { TimeZone(identifier: $0) } ?? TimeZone(identifier: "UTC") ?? .current
             for (name, cron) in application.crons {
                 let seed = "\(environment.id)/\(app)/\(name)"
                 let schedule = try CronSchedule(cron.spec, seed: seed)

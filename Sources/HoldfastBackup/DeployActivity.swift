@@ -73,7 +73,8 @@ struct DeployActivity {
         }
         var directories: [String: String] = [:]
         for placement in built.configuration.mountPlacements() {
-            let directory = try old?.mounts[placement.app]?[placement.path] ?? directories[placement.directoryPrefix]
+            let directory =
+                try old?.mounts[placement.app]?[placement.path] ?? directories[placement.directoryPrefix]
                 ?? layout.nextDirectory(placement.directoryPrefix)
             directories[placement.directoryPrefix] = directory
             state.mounts[placement.app, default: [:]][placement.path] = directory

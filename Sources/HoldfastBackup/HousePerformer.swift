@@ -79,7 +79,8 @@ package struct HousePerformer: ActivityPerformer {
             let staging = "\(house.layout(environment).stagingDirectory)/\(activity.id)"
             try? FileManager.default.removeItem(atPath: staging)
         }
-        return .failed("the control plane stopped during the backup; nothing of it is listed, the environment is unharmed")
+        return .failed(
+            "the control plane stopped during the backup; nothing of it is listed, the environment is unharmed")
     }
 
     /// A snapshot object that was written just before the crash has no row and must not be seen by anyone.

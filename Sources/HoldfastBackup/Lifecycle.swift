@@ -34,6 +34,7 @@ struct LifecycleActivity {
     /// Deactivates and forgets the environment. Its backups stay restorable into others.
     func delete() throws {
         try deactivate()
+        if house.environmentUser == nil { try ProcessUser.remove(for: environment.id) }
         try house.catalogue.removeEnvironment(environment.id)
         context.log("Environment \(environment.name) is deleted.")
     }

@@ -46,7 +46,9 @@ package struct ProjectRepositories: Sendable {
         var missing: (any Error)?
         for site in sites {
             // A site that is away now is not made here; the quorum decides whether the project can begin without it.
-            do { _ = try FileBlobStore.create(root: path(of: project, on: site), inside: site.path) } catch { missing = error }
+            do { _ = try FileBlobStore.create(root: path(of: project, on: site), inside: site.path) } catch {
+                missing = error
+            }
         }
         if let missing, sites.count == 1 { throw missing }
         _ = try Repository.create(store: try sites(of: project).store, password: password)

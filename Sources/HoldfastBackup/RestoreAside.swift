@@ -31,7 +31,8 @@ struct RestoreAside {
             guard case .restore(let service) = fate else { continue }
             let directory = try layout.nextDirectory("services/\(name)")
             services[name] = ServiceRecord(type: service.type, directory: directory)
-            try restore(repository, snapshot, "\(service.path)/data", "\(directory)/data", user, name: "service \(name)")
+            try restore(
+                repository, snapshot, "\(service.path)/data", "\(directory)/data", user, name: "service \(name)")
         }
         context.progress(30)
         var filled: [String: String] = [:]
@@ -82,7 +83,9 @@ struct RestoreAside {
             state.mounts = [:]
         }
         for (name, record) in services { state.services[name] = record }
-        for (app, paths) in mounts { for (path, directory) in paths { state.mounts[app, default: [:]][path] = directory } }
+        for (app, paths) in mounts {
+            for (path, directory) in paths { state.mounts[app, default: [:]][path] = directory }
+        }
         return state
     }
 

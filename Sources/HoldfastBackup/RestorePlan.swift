@@ -56,7 +56,8 @@ struct RestorePlan: Sendable {
                 + (manifest.safe ? "consistent" : "live")
         ]
         lines.append(
-            restoreCode ? "Code: commit \(manifest.deployment.commit.prefix(12)) as it was built" : "Code: stays as it is")
+            restoreCode
+                ? "Code: commit \(manifest.deployment.commit.prefix(12)) as it was built" : "Code: stays as it is")
         for (name, fate) in services.sorted(by: { $0.key < $1.key }) {
             switch fate {
             case .restore(let service): lines.append("Service \(name): \(service.type) from the backup")

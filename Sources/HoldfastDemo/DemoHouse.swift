@@ -43,7 +43,8 @@ final class DemoHouse: @unchecked Sendable {
         try process.run()
         server = process
         for _ in 0..<300 {
-            if FileManager.default.fileExists(atPath: "\(options.home)/cli-url"), (try? quiet(["project:list"])) != nil {
+            if FileManager.default.fileExists(atPath: "\(options.home)/cli-url"), (try? quiet(["project:list"])) != nil
+            {
                 return
             }
             guard process.isRunning else { break }
@@ -149,6 +150,10 @@ final class DemoHouse: @unchecked Sendable {
         if let server, server.isRunning {
             server.terminate()
             server.waitUntilExit()
+        }
+        // Nothing of the demo stays behind, its system user neither.
+        for name in (try? FileManager.default.contentsOfDirectory(atPath: "\(options.home)/environments")) ?? [] {
+            if let environment = EnvironmentID(name) { try? ProcessUser.remove(for: environment) }
         }
         if !keepingLogs { try? FileManager.default.removeItem(atPath: options.home) }
     }

@@ -1,8 +1,8 @@
 // HoldfastDemo: the whole story in one run, on real input.
 //
-// It starts a server of its own, deploys the ledger by a Git push, puts a load on it, takes a consistent backup under that
-// load, damages the environment, restores it, and lets the ledger be the oracle. Whatever a user would do, it does with the
-// same command line a user has; it looks behind the curtain only to do damage and to judge.
+// It starts a server of its own, deploys the ledger by a Git push, puts a load on it, takes a consistent backup under
+// that load, damages the environment, restores it, and lets the ledger be the oracle. Whatever a user would do, it does
+// with the same command line a user has; it looks behind the curtain only to do damage and to judge.
 
 import Foundation
 import HoldfastAPI

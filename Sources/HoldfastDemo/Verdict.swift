@@ -19,7 +19,8 @@ enum Verdict {
         guard load.dropped.isEmpty, load.refused.isEmpty, twice == 0, missing.isEmpty else {
             let reasons = load.dropped.prefix(3).map { "\($0.id): \($0.failure ?? "status \($0.status ?? 0)")" }
             throw HoldfastError(
-                .damaged, "requests were lost or run twice: \(reasons.joined(separator: "; "))"
+                .damaged,
+                "requests were lost or run twice: \(reasons.joined(separator: "; "))"
                     + (missing.isEmpty ? "" : "; answered and not in the ledger: \(missing.count)"))
         }
         guard !load.held.isEmpty else {

@@ -65,7 +65,9 @@ struct ActivityTests {
         #expect(try catalogue.openActivities().isEmpty)
     }
 
-    @Test func `a dirty environment is refused with the activity that makes it so; a cron does not make it dirty`() throws {
+    @Test func `a dirty environment is refused with the activity that makes it so; a cron does not make it dirty`()
+        throws
+    {
         let environment = try environment()
         #expect(try desk().submitCron("stamp", app: "ledger", in: environment) != nil)
         _ = try desk().submit(.backup(environment.id, safe: true), by: user)
@@ -97,7 +99,8 @@ struct ActivityTests {
         }
     }
 
-    @Test func `a push of a new branch makes a development environment, of the default branch a production one`() throws {
+    @Test func `a push of a new branch makes a development environment, of the default branch a production one`() throws
+    {
         catalogue.add(project)
         let commit = String(repeating: "c", count: 40)
         _ = try desk().submit(.push(project.id, branch: "main", commit: commit), by: user)

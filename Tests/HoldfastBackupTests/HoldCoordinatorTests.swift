@@ -16,14 +16,15 @@ struct HoldCoordinatorTests {
         return HoldCoordinator(gate: gate, freezer: freezer, time: ManualTime())
     }
 
-    @Test func `marks are taken only after drain, quiesce and freeze, and processes run before the gate opens`() throws {
+    @Test func `marks are taken only after drain, quiesce and freeze, and processes run before the gate opens`() throws
+    {
         let trace = trace
         let evidence = try coordinator().hold(environment, limits: HoldLimits()) { scope in
             trace.add("marked")
             scope.marked("db")
         }
         let order = trace.all.filter { $0 != "drained" && $0 != "quiesced" && $0 != "renewed" }
-        #expect(order == ["gate closed", "frozen", "marked", "thawed", "gate open", "freeze ended", "abandoned"])
+        #expect(order == ["gate closed", "frozen", "marked", "thawed", "gate open", "abandoned", "freeze ended"])
         let frozenAt = try #require(trace.all.firstIndex(of: "frozen"))
         #expect(trace.all[..<frozenAt].contains("drained"))
         #expect(trace.all[..<frozenAt].contains("quiesced"))

@@ -76,7 +76,8 @@ import Testing
             let status = try harness.gate()
             #expect(status.counters.refused == 0)
             #expect(status.counters.badGateway == 0)
-            #expect(status.counters.held == held)
+            // Those that line up behind a release still under way have waited too.
+            #expect(status.counters.held >= held)
         }
     }
 

@@ -1,4 +1,5 @@
 import Foundation
+import HoldfastModel
 import Testing
 
 /// Wrong input of all kinds: each is a clear error with the contract's exit status, and nothing changes.
@@ -70,8 +71,10 @@ struct BadInput {
         #expect(!FileManager.default.fileExists(atPath: "/etc/events.log"))
         try installation.git("reset", "--quiet", "--hard", "HEAD~1")
         // What did not build was accepted by Git all the same; the next push takes its place.
-        try installation.git("push", "--force", "--quiet", "\(installation.home)/projects/\(installation.project)"
-            + "/repository.git", "HEAD:refs/heads/scratch")
+        try installation.git(
+            "push", "--force", "--quiet",
+            "\(installation.home)/projects/\(installation.project)"
+                + "/repository.git", "HEAD:refs/heads/scratch")
     }
 
     private func backups(_ installation: Installation) throws {

@@ -20,7 +20,8 @@ struct Failures {
     }
 
     @Test(arguments: ["backup.frozen", "backup.marked"])
-    func `serve killed in the hold: the gate opens, nothing stays frozen, nothing half is listed`(point: String) throws {
+    func `serve killed in the hold: the gate opens, nothing stays frozen, nothing half is listed`(point: String) throws
+    {
         let installation = try ledger()
         defer { installation.end() }
         #expect(try installation.post("before") == 201)
@@ -41,7 +42,8 @@ struct Failures {
         try installation.start()
         #expect(try installation.backups() == [])
         let activity = try installation.must(
-            "activity:list", "-p", installation.project, "-e", "main", "--type", "environment.backup", "--format", "csv",
+            "activity:list", "-p", installation.project, "-e", "main", "--type", "environment.backup", "--format",
+            "csv",
             "--no-header", "-c", "state,result")
         #expect(activity.contains("complete,failure"), "\(activity)")
         try installation.must("backup:create", "-p", installation.project, "-e", "main", "-y")
@@ -51,7 +53,8 @@ struct Failures {
         #expect(sets.database.contains("in-the-hold"))
     }
 
-    @Test func `supervise killed in the hold: nothing stays frozen, the app lives on, the next backup is good`() throws {
+    @Test func `supervise killed in the hold: nothing stays frozen, the app lives on, the next backup is good`() throws
+    {
         let installation = try ledger()
         defer { installation.end() }
         installation.killServer()
@@ -79,7 +82,8 @@ struct Failures {
     }
 
     @Test(arguments: ["restore.filled", "switch.held", "switch.written", "switch.applied"])
-    func `serve killed around the switch of a restore: the old state or the new one, never a mix`(point: String) throws {
+    func `serve killed around the switch of a restore: the old state or the new one, never a mix`(point: String) throws
+    {
         let installation = try ledger()
         defer { installation.end() }
         #expect(try installation.post("old") == 201)
@@ -103,7 +107,9 @@ struct Failures {
         #expect(result.contains(isNew ? "complete,success" : "complete,failure"), "\(result)")
     }
 
-    @Test func `serve killed between the snapshot and its row: nothing half is listed, restic finds nothing wrong`() throws {
+    @Test func `serve killed between the snapshot and its row: nothing half is listed, restic finds nothing wrong`()
+        throws
+    {
         let installation = try ledger()
         defer { installation.end() }
         installation.killServer()

@@ -26,7 +26,8 @@ final class Installation: @unchecked Sendable {
             .first { FileManager.default.fileExists(atPath: $0) } ?? "holdfast"
     }()
 
-    static let exampleDirectory = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
+    static let exampleDirectory =
+        URL(fileURLWithPath: #filePath).deletingLastPathComponent()
         .deletingLastPathComponent().deletingLastPathComponent().path + "/Examples/ledger"
 
     init() throws {
@@ -185,7 +186,8 @@ final class Installation: @unchecked Sendable {
         let outcome = try Self.run(
             "/usr/bin/curl",
             [
-                "-sS", "--max-time", "30", "-o", "/dev/null", "-w", "%{http_code}", "-H", "X-Event-Id: \(id)", "-d", "x",
+                "-sS", "--max-time", "30", "-o", "/dev/null", "-w", "%{http_code}", "-H", "X-Event-Id: \(id)", "-d",
+                "x",
                 "\(try address())events",
             ])
         return Int(outcome.output) ?? 0
@@ -226,8 +228,10 @@ final class Installation: @unchecked Sendable {
         let process = Process()
         process.executableURL = URL(fileURLWithPath: program)
         process.arguments = arguments
-        process.environment = ["PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": NSTemporaryDirectory(), "LANG": "C.UTF-8"]
-            .merging(environment) { $1 }
+        process.environment = [
+            "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": NSTemporaryDirectory(), "LANG": "C.UTF-8",
+        ]
+        .merging(environment) { $1 }
         let folder = NSTemporaryDirectory() + "hf-run-\(UInt64.random(in: 0 ... .max))"
         let files = ["\(folder).out", "\(folder).err"]
         for file in files { FileManager.default.createFile(atPath: file, contents: nil) }

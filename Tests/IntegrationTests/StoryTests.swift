@@ -1,4 +1,5 @@
 import Foundation
+import HoldfastModel
 import Testing
 
 /// Whole stories on real processes. One after the other: each has a machine's worth of them.
@@ -50,8 +51,10 @@ struct Stories {
         // The built app as a whole: names, sizes and contents.
         let diff = try Installation.run(
             "/usr/bin/diff",
-            ["-r", "--no-dereference", "--exclude=files", "--exclude=cache", "--exclude=__pycache__",
-                "\(target)/code/app/ledger", "\(directory)/\(app)"])
+            [
+                "-r", "--no-dereference", "--exclude=files", "--exclude=cache", "--exclude=__pycache__",
+                "\(target)/code/app/ledger", "\(directory)/\(app)",
+            ])
         #expect(diff.status == 0, "\(diff.output)")
         let version = FileManager.default.contents(atPath: "\(target)/services/db/data/PG_VERSION")
         #expect(version == Data("15\n".utf8))

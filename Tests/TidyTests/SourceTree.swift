@@ -29,7 +29,9 @@ struct SourceTree: Sendable {
     static let files: [File] = ["Sources", "Tests"].flatMap { folder -> [File] in
         let names = FileManager.default.enumerator(atPath: "\(root)/\(folder)")?.allObjects as? [String] ?? []
         return names.filter { $0.hasSuffix(".swift") }.sorted().compactMap { name in
-            guard let text = try? String(contentsOfFile: "\(root)/\(folder)/\(name)", encoding: .utf8) else { return nil }
+            guard let text = try? String(contentsOfFile: "\(root)/\(folder)/\(name)", encoding: .utf8) else {
+                return nil
+            }
             return File(path: "\(folder)/\(name)", lines: text.components(separatedBy: "\n"))
         }
     }
@@ -55,7 +57,7 @@ struct FunctionSpan: Sendable {
         for (index, line) in file.lines.enumerated() {
             let indent = line.prefix { $0 == " " }
             let text = line.dropFirst(indent.count)
-            guard isDeclaration(text) else { continue }
+            guard isDeclaration(text), !text.hasSuffix("}") else { continue }
             var open = index
             while open < file.lines.count, !file.lines[open].hasSuffix("{"), open - index < 12 { open += 1 }
             guard open < file.lines.count, file.lines[open].hasSuffix("{") else { continue }

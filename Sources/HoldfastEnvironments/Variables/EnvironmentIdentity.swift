@@ -32,7 +32,7 @@ package struct EnvironmentIdentity: Sendable, Hashable, Codable {
     /// PLATFORM_ENVIRONMENT: the branch as a host name can hold it, made unique by a hash, such as `main-bvxea6i`.
     package var machineName: String { Self.machineName(project: project, name: name) }
 
-    private static func machineName(project: ProjectID, name: String) -> String {
+    package static func machineName(project: ProjectID, name: String) -> String {
         let allowed = name.lowercased().utf8.map { byte -> UInt8 in
             (97...122).contains(byte) || (48...57).contains(byte) ? byte : 45
         }

@@ -154,7 +154,8 @@ extension House {
         environmentUser = settings.environmentUser
         hostSuffix = "\(settings.domain):\(gatewayPort)"
         holdLimits = HoldLimits(
-            lease: .milliseconds(settings.holdLeaseMilliseconds), drain: .milliseconds(settings.drainTimeoutMilliseconds),
+            lease: .milliseconds(settings.holdLeaseMilliseconds),
+            drain: .milliseconds(settings.drainTimeoutMilliseconds),
             cap: .milliseconds(settings.holdCapMilliseconds))
         switchLimits.lease = holdLimits.lease
         switchLimits.drain = holdLimits.drain

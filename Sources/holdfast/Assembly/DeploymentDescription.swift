@@ -14,7 +14,8 @@ extension API.Deployment {
             webapps[name] = Application(name: name, type: app.type.description, mounts: mounts)
             for (worker, described) in app.workers {
                 workers["\(name)--\(worker)"] = Application(
-                    name: "\(name)--\(worker)", type: app.type.description, mounts: mounts, startCommand: described.start)
+                    name: "\(name)--\(worker)", type: app.type.description, mounts: mounts,
+                    startCommand: described.start)
             }
         }
         for (name, record) in current.services {

@@ -87,6 +87,7 @@ struct Launcher: Sendable {
         let text = (try? String(contentsOfFile: log, encoding: .utf8)) ?? ""
         let end = text.split(separator: "\n").suffix(4).joined(separator: " | ")
         throw HoldfastError(
-            .unavailable, "\(what) did not start\(end.isEmpty ? "" : ": \(end)")", hint: "Look into \(log)", cause: last)
+            .unavailable, "\(what) did not start\(end.isEmpty ? "" : ": \(end)")", hint: "Look into \(log)", cause: last
+        )
     }
 }

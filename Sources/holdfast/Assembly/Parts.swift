@@ -81,7 +81,8 @@ final class ProcessWatch: Sendable {
                 _ = try house.supervisors.client(environment.id)
             } catch {
                 logger.error(
-                    "an environment does not start", metadata: ["environment": "\(environment.id)", "error": "\(error)"])
+                    "an environment does not start",
+                    metadata: ["environment": "\(environment.id)", "error": "\(error)"])
             }
         }
     }

@@ -63,7 +63,7 @@ struct StateDirectory: Sendable {
     }
 }
 
-/// `settings.json`: what an operator may change; `serve` reads it when it starts and writes the defaults if there is none.
+/// `settings.json`: what an operator may change; `serve` reads it when it starts, and writes the defaults once.
 struct Settings: Codable, Sendable {
     var region = "local"
     var sites: [SiteConfiguration]

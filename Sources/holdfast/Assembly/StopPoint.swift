@@ -1,8 +1,8 @@
 import Foundation
 import HoldfastBackup
 
-/// For tests of crashes: with `HOLDFAST_STOP_AT=<point>` the process stands still at that point until somebody kills it,
-/// and says so in the file `stopped-at` of the state directory. Leases are renewed meanwhile, as in a slow step.
+/// For tests of crashes: with `HOLDFAST_STOP_AT=<point>` the process stands still at that point until it is killed, and
+/// says so in the file `stopped-at` of the state directory. Leases are renewed meanwhile, as in a slow step.
 enum StopPoint {
     static func make(home: StateDirectory) -> @Sendable (CrashPoint) -> Void {
         guard let name = ProcessInfo.processInfo.environment["HOLDFAST_STOP_AT"] else { return { _ in } }

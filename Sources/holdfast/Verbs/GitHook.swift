@@ -38,7 +38,8 @@ struct GitHook: AsyncParsableCommand {
     /// Refuses the push if a configuration in it is wrong.
     private func check(_ updates: [GitReferenceUpdate], _ project: ProjectID, _ home: StateDirectory) throws {
         let repository = GitRepository(
-            path: home.gitDirectory(project), quarantine: GitQuarantine(environment: ProcessInfo.processInfo.environment))
+            path: home.gitDirectory(project),
+            quarantine: GitQuarantine(environment: ProcessInfo.processInfo.environment))
         let lines = try GitPushCheck(repository: repository, types: InstalledTypes()).check(updates)
         for line in lines { Surroundings.current.output.error(line) }
     }
