@@ -26,7 +26,7 @@ struct Tidy {
         "NIOPosix": ["HoldfastGateway"],
         "Yams": ["HoldfastEnvironments"],
         "CLibPQ": ["HoldfastEnvironments"],
-        "COpenSSL": ["HoldfastRepository"],
+        "COpenSSL": ["HoldfastCatalogue", "HoldfastRepository"],
         "CZstd": ["HoldfastRepository"],
     ]
 

@@ -53,12 +53,14 @@ struct HouseOperations: Operations {
         let configuration = try EnvironmentConfiguration.parse(current.deployment.configuration)
         let identity = try EnvironmentIdentity.read(from: layout.directory)
         let routes = configuration.routes.sorted { $0.primary && !$1.primary }
-        return RunningDeployment(
+        var running = RunningDeployment(
             deployment: API.Deployment(current: current, configuration: configuration, host: identity.host),
             commit: current.deployment.commit, deployedAt: current.deployment.createdAt,
             restoredFrom: current.deployment.restoredFrom,
             // The gateway speaks HTTP; what terminates TLS in front of it keeps the host.
             routes: routes.map { "http://" + $0.host(defaultHost: identity.host) + $0.path })
+        running.canUndoRestore = FileManager.default.fileExists(atPath: layout.previousFile)
+        return running
     }
 
     func gitAddress(of project: ProjectID) -> String { home.gitDirectory(project) }
