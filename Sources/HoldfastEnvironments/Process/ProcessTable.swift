@@ -11,7 +11,10 @@ package enum ProcessTable {
         /// One letter, such as `S`, `R`, `T` (stopped) or `Z` (zombie).
         package let state: Character
 
-        package var isZombie: Bool { state == "Z" || state == "X" }
+        package let threads: Int
+
+        /// Whether nothing of it runs. A first thread that has ended looks like a zombie while others go on.
+        package var isZombie: Bool { (state == "Z" || state == "X") && threads <= 1 }
         package var handle: ProcessHandle { ProcessHandle(pid: pid, startTime: startTime) }
     }
 
@@ -73,9 +76,9 @@ package enum ProcessTable {
         else { return nil }
         let fields = text[text.index(after: close)...].split(separator: " ")
         guard fields.count > 19, let state = fields[0].first, let parent = Int32(fields[1]),
-            let session = Int32(fields[3]), let startTime = UInt64(fields[19])
+            let session = Int32(fields[3]), let threads = Int(fields[17]), let startTime = UInt64(fields[19])
         else { return nil }
-        return Entry(pid: pid, parent: parent, session: session, startTime: startTime, state: state)
+        return Entry(pid: pid, parent: parent, session: session, startTime: startTime, state: state, threads: threads)
     }
 
     /// A small file of `/proc` or of a cgroup.

@@ -73,8 +73,10 @@ struct AppStarter: Sendable {
     /// Takes a process that runs as it is wanted.
     func keep(_ record: ProcessRecord, _ app: AppRuntime) throws {
         guard let process = supervisor.process(record.key) else { return }
-        process.keepAlive(
-            record.kind == .web ? webStarter(port: record.port, app) : workerStarter(process.record, app))
+        guard record.kind == .web else { return process.keepAlive(workerStarter(process.record, app)) }
+        process.keepAlive(webStarter(port: record.port, app))
+        let log = supervisor.layout.appLog(app.app.name)
+        try waitUntilListening(process, app, port: record.port ?? 0, log: (log, LogFile.recent(log)))
     }
 
     private func startWeb(_ wanted: ProcessRecord, _ app: AppRuntime) throws {
@@ -162,7 +164,7 @@ struct AppStarter: Sendable {
         while true {
             try supervisor.checkNotStopping()
             if isFirst { try supervisor.checkFirstApplyWanted() }
-            if process.hasEnded {
+            if process.hasEnded || (!isFirst && process.phase == .backingOff) {
                 throw HoldfastError(
                     .unavailable,
                     "app '\(app.app.name)' ended (\(process.howItEnded)) before it listened "

@@ -6,10 +6,13 @@ package struct ApplyPlan: Equatable {
     package struct Running: Equatable {
         package var record: ProcessRecord
         package var hasEnded: Bool
+        /// It ends again and again, or does not begin: that it is the right one does not help.
+        package var isFailing: Bool
 
-        package init(record: ProcessRecord, hasEnded: Bool = false) {
+        package init(record: ProcessRecord, hasEnded: Bool = false, isFailing: Bool = false) {
             self.record = record
             self.hasEnded = hasEnded
+            self.isFailing = isFailing
         }
     }
 
@@ -26,7 +29,7 @@ package struct ApplyPlan: Equatable {
         var restartedApps: Set<String> = []
         for process in running where !process.hasEnded {
             let record = process.record
-            if let want = wanted[record.key], want.fingerprint == record.fingerprint {
+            if let want = wanted[record.key], want.fingerprint == record.fingerprint, !process.isFailing {
                 kept.insert(record.key)
                 keep.append(want)
             } else if record.kind == .cron || (record.isAside && keepsAside) {

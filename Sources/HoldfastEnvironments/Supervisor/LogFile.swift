@@ -16,6 +16,9 @@ enum LogFile {
         return lstat(path, &status) == 0 ? Int(status.st_size) : 0
     }
 
+    /// An offset shortly before its end: for a process that may have said already why it will fail.
+    static func recent(_ path: String) -> Int { max(0, size(path) - 2048) }
+
     /// What was appended since it had `offset` bytes: its last `limit` bytes, from the beginning of a line.
     static func tail(_ path: String, from offset: Int = 0, limit: Int = 4096) -> String {
         let file = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)

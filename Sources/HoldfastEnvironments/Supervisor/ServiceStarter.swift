@@ -50,7 +50,7 @@ struct ServiceStarter: Sendable {
         let isKnown = record.service.map { service in supervisor.state.read { $0.endpoints[service.directory] != nil } }
         if isKnown == true, process.phase == .running { return }
         try waitUntilReady(
-            process, instance, adapter, log: (log, LogFile.size(log)), timeout: supervisor.options.serviceReady)
+            process, instance, adapter, log: (log, LogFile.recent(log)), timeout: supervisor.options.serviceReady)
         try publish(record, try adapter.afterStart(instance))
     }
 
@@ -90,7 +90,7 @@ struct ServiceStarter: Sendable {
         while true {
             try supervisor.checkNotStopping()
             if isFirst { try supervisor.checkFirstApplyWanted() }
-            if process.hasEnded {
+            if process.hasEnded || (!isFirst && process.phase == .backingOff) {
                 throw HoldfastError(
                     .unavailable,
                     "service '\(instance.name)' ended (\(process.howItEnded)) before it was ready; "

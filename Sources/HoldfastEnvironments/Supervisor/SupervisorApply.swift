@@ -97,7 +97,7 @@ struct ApplyRun {
         let ports = supervisor.ports
         let desired = DesiredProcesses(current: current, configuration: configuration) { try ports.port(for: $0) }
         let running = supervisor.state.read { Array($0.processes.values) }
-            .map { ApplyPlan.Running(record: $0.record, hasEnded: $0.hasEnded) }
+            .map { ApplyPlan.Running(record: $0.record, hasEnded: $0.hasEnded, isFailing: $0.phase != .running) }
         let plan = ApplyPlan(desired: try desired.records(), running: running, keepsAside: isFirst)
         try stopOld(plan)
         try startServices(plan, configuration)

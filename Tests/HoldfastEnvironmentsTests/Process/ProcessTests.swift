@@ -171,11 +171,28 @@ private func shell(_ command: String, log: String? = nil) -> ProcessSpecificatio
         #expect(sleeper.wait(timeout: .milliseconds(20)) == nil)
     }
 
+    /// A killed supervisor whose first thread had gone before the others seemed dead while it still listened.
+    @Test func `a process whose first thread has ended lives as long as another one`() throws {
+        let program = """
+            import ctypes, threading, time
+            threading.Thread(target=time.sleep, args=(300,)).start()
+            ctypes.CDLL(None).pthread_exit(None)
+            """
+        let handle = try DetachedProcess.spawn(
+            ProcessSpecification(
+                executable: "/usr/bin/python3", arguments: ["-c", program], environment: path, directory: "/tmp"))
+        #expect(eventually { ProcessTable.entry(handle.pid)?.state == "Z" })
+        #expect(handle.isAlive)
+        #expect(handle.wait(timeout: .milliseconds(50)) == nil)
+        handle.killSession()
+        #expect(handle.wait(timeout: .seconds(5)) == .signalled(SIGKILL))
+    }
+
     @Test func `a process's name cannot forge its numbers`() throws {
         let numbers = (0..<40).map { String($0) }.joined(separator: " ")
         let entry = try #require(ProcessTable.parse("77 (a) R 1 2 3) S 5 6 9 " + numbers))
         #expect(entry.pid == 77 && entry.parent == 5 && entry.session == 9 && entry.state == "S")
-        #expect(entry.startTime == 15)
+        #expect(entry.threads == 13 && entry.startTime == 15)
         #expect(ProcessTable.parse("77 (short) S 1") == nil)
         #expect(ProcessTable.parse("nonsense") == nil)
     }

@@ -103,6 +103,14 @@ struct ApplyPlanTests {
         #expect(plan.stop.isEmpty)
     }
 
+    @Test func `what ends again and again is not taken for running`() {
+        let web = record("web", .web)
+        let plan = ApplyPlan(
+            desired: [web], running: [ApplyPlan.Running(record: web, isFailing: true)], keepsAside: false)
+        #expect(plan.stop == ["web"])
+        #expect(plan.start == [web])
+    }
+
     @Test func `a service that was started aside becomes live, one that nobody wants stays only at the start`() {
         var aside = record("s2", .service)
         aside.isAside = true

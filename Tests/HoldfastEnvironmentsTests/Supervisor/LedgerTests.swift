@@ -55,8 +55,11 @@ private let postgres = "/usr/lib/postgresql/15/bin/postgres"
     private func prepare(_ home: ScratchHome, _ user: ProcessUser) throws {
         let layout = home.layout
         let directory = try layout.absolute(try layout.nextDirectory("apps/ledger"))
-        try FileManager.default.copyItem(atPath: ConfigurationSamples.ledger, toPath: directory)
         let path = ["PATH": "/usr/bin:/bin"]
+        _ = try ProcessRunner().run(
+            ProcessSpecification(
+                executable: "cp", arguments: ["-r", ConfigurationSamples.ledger, directory], environment: path,
+                directory: "/"))
         _ = try ProcessRunner().run(
             ProcessSpecification(
                 executable: "chown", arguments: ["-R", "\(user.uid):\(user.gid)", directory], environment: path,

@@ -173,7 +173,7 @@ final class SupervisedPlayground {
         let ended = DispatchSemaphore(value: 0)
         self.ended = ended
         startThread("supervisor") {
-            try? supervisor.run()
+            do { try supervisor.run() } catch { Issue.record("the supervisor has ended: \(error)") }
             ended.signal()
         }
         try #require(eventually { (try? self.client.status()) != nil })

@@ -122,6 +122,20 @@ import Testing
         #expect(!(try playground.client.status().processes.contains { $0.kind == .web }))
     }
 
+    @Test func `an app that fails since the supervisor's start fails the next apply, too`() throws {
+        let playground = try SupervisedPlayground()
+        let broken = playground.layout.directory + "/apps/ledger/1/broken"
+        try Data().write(to: URL(fileURLWithPath: broken))
+        try playground.layout.writeCurrent(playground.state())
+        try playground.startHere()
+        #expect(eventually { (try? playground.client.status().processes.contains { $0.restarts > 0 }) == true })
+        let error = #expect(throws: HoldfastError.self) { try playground.client.apply() }
+        #expect(error?.message.contains("broken on purpose") == true)
+        unlink(broken)
+        try playground.client.apply()
+        #expect(playground.grows { playground.count })
+    }
+
     @Test func `what ends by itself is started again, after longer and longer pauses`() throws {
         let playground = try SupervisedPlayground()
         try playground.layout.writeCurrent(playground.state())
