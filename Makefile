@@ -38,7 +38,7 @@ check: dependencies
 format:
 	swift format --in-place --recursive Sources Tests Package.swift
 
-bench: build
+bench: dependencies
 	$(MAKE) -C Benchmarks bench
 
 clean:

@@ -38,6 +38,8 @@ extension API {
             package var name: String
             package var complete: Bool
             @Nullable package var problem: String?
+            /// False if it lies on one device with another site.
+            package var separate: Bool
         }
 
         package init(_ backup: HoldfastModel.Backup, links: Links) {
@@ -51,7 +53,9 @@ extension API {
             project = backup.project
             snapshot = backup.snapshot
             degraded = backup.isDegraded
-            sites = backup.sites.map { Site(name: $0.site, complete: $0.isComplete, problem: $0.problem) }
+            sites = backup.sites.map {
+                Site(name: $0.site, complete: $0.isComplete, problem: $0.problem, separate: $0.isNotSeparate != true)
+            }
             self.links = links
             createdAt = backup.createdAt
             updatedAt = backup.updatedAt

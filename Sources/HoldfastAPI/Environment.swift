@@ -102,7 +102,7 @@ extension API {
         package init(_ environment: HoldfastModel.Environment, facts: EnvironmentFacts, links: Links) {
             id = environment.name
             name = environment.name
-            machineName = Self.machineName(environment)
+            machineName = environment.machineName
             title = environment.title
             type = environment.type.rawValue
             let isOverlaid = facts.isDirty && environment.status != .deleting
@@ -132,12 +132,6 @@ extension API {
         }
 
         /// The branch in letters, digits and dashes, with the first characters of the id so that it is unique.
-        private static func machineName(_ environment: HoldfastModel.Environment) -> String {
-            let allowed = environment.name.lowercased().map { character in
-                character.isASCII && (character.isLetter || character.isNumber) ? character : "-"
-            }
-            return String(allowed.prefix(32)) + "-" + environment.id.rawValue.prefix(7)
-        }
     }
 
     /// `GET /projects/{p}/environments/{e}/deployments/current`: what runs, as clients read it.

@@ -86,10 +86,11 @@ struct BackupActivity {
             snapshot: stored.id.description, sizes: (stored.logicalBytes, stored.addedBytes), sites: reports,
             evidence: (manifest.hold, manifest.skew), createdAt: manifest.createdAt, updatedAt: house.time.now())
         try house.catalogue.insertBackup(record)
+        let places = reports.map { $0.isComplete ? $0.site : "\($0.site) (not complete: \($0.problem ?? "unknown"))" }
+        let isShared = reports.contains { $0.isNotSeparate == true }
         context.log(
             "Stored \(ByteCount(stored.logicalBytes)), new data \(ByteCount(stored.addedBytes)), on "
-                + reports.map { $0.isComplete ? $0.site : "\($0.site) (not complete: \($0.problem ?? "unknown"))" }
-                .joined(separator: ", "))
+                + places.joined(separator: ", ") + (isShared ? " (not separate: on one device)" : ""))
         if record.isDegraded { context.log("The backup is good, but degraded: not every site holds it.") }
         context.log("Backup \(backup)")
     }

@@ -133,7 +133,7 @@ extension House {
     package func writeIdentity(of environment: Environment) throws -> EnvironmentIdentity {
         let layout = layout(environment.id)
         try layout.create()
-        let machine = EnvironmentIdentity.machineName(project: environment.project, name: environment.name)
+        let machine = environment.machineName
         return try EnvironmentIdentity.prepare(
             for: environment, in: layout.directory, host: "\(machine)-\(environment.project).\(hostSuffix)",
             repository: gitDirectory(environment.project))

@@ -89,6 +89,6 @@ package struct ProjectSites: Sendable {
 
     /// What happened on each site since the activity began.
     package func report() -> [SitePlacement] {
-        store.report().map { SitePlacement(site: $0.name, isComplete: $0.isComplete, problem: $0.problem) }
+        store.report().map(\.placement)
     }
 }

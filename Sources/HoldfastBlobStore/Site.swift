@@ -37,5 +37,7 @@ public struct SiteReport: Sendable, Hashable {
     public var isSeparate: Bool { sharesDeviceWith.isEmpty }
 
     /// The same in the form that a backup keeps.
-    public var placement: SitePlacement { SitePlacement(site: name, isComplete: isComplete, problem: problem) }
+    public var placement: SitePlacement {
+        SitePlacement(site: name, isComplete: isComplete, problem: problem, isNotSeparate: isSeparate ? nil : true)
+    }
 }

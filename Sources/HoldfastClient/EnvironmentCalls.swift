@@ -17,6 +17,11 @@ extension APIClient {
         try await find("/projects/\(project)/environments/\(ServerAddress.escape(name))")
     }
 
+    /// Asks for the end of an environment and its data.
+    package func delete(_ environment: Resource<API.Environment>) async throws -> Started {
+        try await send(Call("DELETE", environment.link("self"))).started()
+    }
+
     /// What runs in it; nil if nothing does.
     package func currentDeployment(
         of environment: Resource<API.Environment>

@@ -12,7 +12,7 @@ package enum CommandTree {
     package static let clientCommands: [any ParsableCommand.Type] = [
         ProjectCreate.self, ProjectList.self, ProjectInfo.self,
         EnvironmentList.self, EnvironmentInfo.self, EnvironmentActivate.self, EnvironmentDeactivate.self,
-        EnvironmentRedeploy.self, EnvironmentPause.self, EnvironmentResume.self,
+        EnvironmentRedeploy.self, EnvironmentPause.self, EnvironmentResume.self, EnvironmentDelete.self,
         BackupCreate.self, BackupList.self, BackupGet.self, BackupDelete.self, BackupRestore.self,
         ActivityList.self, ActivityGet.self, ActivityLog.self,
         UserAdd.self, TokenCreate.self, RepositoryKey.self,

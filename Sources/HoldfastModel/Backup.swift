@@ -66,10 +66,13 @@ public struct SitePlacement: Sendable, Codable, Hashable {
     public let isComplete: Bool
     /// Why the site is not complete, for people.
     public let problem: String?
+    /// The site lies on one device with another: both are lost together.
+    public let isNotSeparate: Bool?
 
-    public init(site: String, isComplete: Bool, problem: String? = nil) {
+    public init(site: String, isComplete: Bool, problem: String? = nil, isNotSeparate: Bool? = nil) {
         self.site = site
         self.isComplete = isComplete
         self.problem = problem
+        self.isNotSeparate = isNotSeparate
     }
 }

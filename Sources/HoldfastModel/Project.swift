@@ -40,6 +40,30 @@ public enum EnvironmentStatus: String, Sendable, Codable, CaseIterable {
     case deleting
 }
 
+extension Environment {
+    /// The name as a host name can hold it, made unique by a hash, such as `main-bvxea6i`.
+    public static func machineName(project: ProjectID, name: String) -> String {
+        let allowed = name.lowercased().utf8.map { byte -> UInt8 in
+            (97...122).contains(byte) || (48...57).contains(byte) ? byte : UInt8(ascii: "-")
+        }
+        let text = String(decoding: allowed.prefix(40), as: UTF8.self)
+        let trimmed = text.trimmingCharacters(in: CharacterSet(charactersIn: "-"))
+        let alphabet = Array("abcdefghijklmnopqrstuvwxyz234567".utf8)
+        // FNV-1a: the same in every process, unlike `Hasher`.
+        var hash = "\(project)/\(name)".utf8.reduce(UInt64(0xcbf2_9ce4_8422_2325)) { hash, byte in
+            (hash ^ UInt64(byte)) &* 0x0000_0100_0000_01b3
+        }
+        var suffix = ""
+        for _ in 0..<7 {
+            suffix.unicodeScalars.append(Unicode.Scalar(alphabet[Int(hash & 31)]))
+            hash >>= 5
+        }
+        return trimmed.isEmpty ? suffix : "\(trimmed)-\(suffix)"
+    }
+
+    public var machineName: String { Self.machineName(project: project, name: name) }
+}
+
 /// A branch of a project with, when active, its running code, services and mounts.
 public struct Environment: Sendable, Codable, Hashable, Identifiable {
     public let id: EnvironmentID

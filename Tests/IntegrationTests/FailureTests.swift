@@ -131,7 +131,7 @@ struct Failures {
         try FileManager.default.createDirectory(
             atPath: "\(installation.home)/sites", withIntermediateDirectories: true)
         let mount = try Installation.run(
-            "/bin/mount", ["-t", "tmpfs", "-o", "size=3m", "tmpfs", "\(installation.home)/sites"])
+            "/bin/mount", ["-t", "tmpfs", "-o", "size=1m", "tmpfs", "\(installation.home)/sites"])
         try #require(mount.status == 0, "\(mount.errors)")
         try installation.start()
         try installation.deployLedger()

@@ -30,27 +30,11 @@ package struct EnvironmentIdentity: Sendable, Hashable, Codable {
     }
 
     /// PLATFORM_ENVIRONMENT: the branch as a host name can hold it, made unique by a hash, such as `main-bvxea6i`.
-    package var machineName: String { Self.machineName(project: project, name: name) }
-
-    package static func machineName(project: ProjectID, name: String) -> String {
-        let allowed = name.lowercased().utf8.map { byte -> UInt8 in
-            (97...122).contains(byte) || (48...57).contains(byte) ? byte : 45
-        }
-        let text = String(decoding: allowed.prefix(40), as: UTF8.self)
-        let trimmed = text.trimmingCharacters(in: CharacterSet(charactersIn: "-"))
-        let alphabet = Array("abcdefghijklmnopqrstuvwxyz234567".utf8)
-        var hash = StableHash.of("\(project)/\(name)")
-        var suffix = ""
-        for _ in 0..<7 {
-            suffix.unicodeScalars.append(Unicode.Scalar(alphabet[Int(hash & 31)]))
-            hash >>= 5
-        }
-        return trimmed.isEmpty ? suffix : "\(trimmed)-\(suffix)"
-    }
+    package var machineName: String { Environment.machineName(project: project, name: name) }
 
     /// The host of an environment that nobody gave another one: every name under `localhost` is this machine.
     package static func defaultHost(project: ProjectID, name: String) -> String {
-        machineName(project: project, name: name) + ".localhost"
+        Environment.machineName(project: project, name: name) + ".localhost"
     }
 
     /// Reads it from an environment's directory.

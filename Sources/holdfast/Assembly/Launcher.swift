@@ -19,11 +19,6 @@ struct Launcher: Sendable {
         self.logger = logger
     }
 
-    /// The binary that runs now.
-    private var binary: String {
-        (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? CommandLine.arguments[0]
-    }
-
     /// Makes sure that a gateway answers.
     ///
     /// - Returns: its port.
@@ -71,7 +66,7 @@ struct Launcher: Sendable {
 
     private func start(_ arguments: [String], log: String) throws {
         let specification = ProcessSpecification(
-            executable: binary, arguments: arguments, environment: ProcessInfo.processInfo.environment,
+            executable: OwnBinary.path, arguments: arguments, environment: ProcessInfo.processInfo.environment,
             directory: home.path, logFile: log)
         let handle = try DetachedProcess.spawn(specification)
         // Until it is waited for, a child that ended would stay in the process table.

@@ -22,9 +22,8 @@ struct PushHooks: Sendable {
     let home: StateDirectory
 
     func install(in repository: GitRepository, project: ProjectID) throws {
-        let binary = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
         try repository.installHooks(
-            command: [binary, "git-hook", "--home", home.path, "--project", project.rawValue])
+            command: [OwnBinary.path, "git-hook", "--home", home.path, "--project", project.rawValue])
     }
 }
 

@@ -22,7 +22,7 @@ struct Demo: AsyncParsableCommand {
 
     func run() async throws {
         let surroundings = Surroundings.current
-        let binary = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
+        let binary = OwnBinary.path
         let base = geteuid() == 0 ? "/var/lib" : NSTemporaryDirectory()
         let own = "\(base)/holdfast-demo-\(ProcessInfo.processInfo.processIdentifier)"
         let options = DemoOptions(
