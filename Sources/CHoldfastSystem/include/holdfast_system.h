@@ -77,9 +77,6 @@ int holdfast_signal_pipe(void);
 /// pipe2(2) with close-on-exec: `ends[0]` is read, `ends[1]` written.
 int holdfast_pipe(int ends[2]);
 
-/// openat2(2) of a path below `directory`, never through a symbolic link and never out of it.
-int holdfast_open_beneath(int directory, const char *path, int flags, mode_t mode);
-
 /// The guard: a small process that thaws when its supervisor dies or falls silent.
 ///
 /// It is a fork without exec that only makes async-signal-safe calls; it reads fixed records from a socket, and acts

@@ -52,9 +52,10 @@ struct AppRuntime: Sendable {
     func run(_ command: String, purpose: RuntimeVariables.Purpose, timeout: Duration) throws -> ProcessOutcome {
         var specification = try specification(command, purpose)
         specification.environment["HOLDFAST_SUPERVISED"] = supervisor.layout.environment.rawValue
-        if let tree = supervisor.tree {
-            specification.cgroups = [try tree.leaf("run:\(app.name)", isFrozenSet: true)]
-        }
+        // A leaf of its own: what the command leaves behind is ended, and nothing of another one with it.
+        let leaf = try supervisor.tree?.leaf("run:\(app.name).\(UInt64.random(in: 0...UInt64.max))", isFrozenSet: true)
+        defer { if let leaf { CgroupTree.killAll(leaf) } }
+        if let leaf { specification.cgroups = [leaf] }
         let runner = ProcessRunner(time: supervisor.parts.time, freeze: supervisor.freeze)
         let options = ProcessOptions(timeout: timeout, outputLimit: 256 << 10, mergesErrors: true)
         return try runner.run(specification, options: options)

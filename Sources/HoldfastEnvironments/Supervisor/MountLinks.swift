@@ -1,4 +1,3 @@
-import CHoldfastSystem
 import Foundation
 import HoldfastModel
 
@@ -88,7 +87,7 @@ package struct MountLinks {
         var current = root
         for component in components.dropLast() {
             let isMade = mkdirat(current, component, 0o755) == 0
-            let next = holdfast_open_beneath(current, component, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0)
+            let next = openat(current, component, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
             if current != root { close(current) }
             guard next >= 0 else {
                 throw refusal(components, "'\(component)' on the way to it is a link or not a folder")

@@ -185,6 +185,23 @@ import Testing
         #expect(error?.message.contains("the deploy hook of 'ledger' failed (exit status 1)") == true)
     }
 
+    @Test(.enabled(if: geteuid() == 0)) func `a daemon that a hook leaves behind in a session of its own is ended`()
+        throws
+    {
+        let playground = try SupervisedPlayground()
+        var state = playground.state()
+        let file = playground.layout.directory + "/apps/ledger/1/daemon"
+        state.deployment.configuration = SupervisedPlayground.yaml.replacingOccurrences(
+            of: "echo deploying; test ! -f nodeploy",
+            with: "setsid sh -c 'echo $$ > daemon; exec sleep 300' & while [ ! -s daemon ]; do sleep 0.01; done")
+        try playground.layout.writeCurrent(state)
+        try playground.startHere()
+        try playground.client.apply(ApplyOptions(deployHooks: true))
+        let text = try String(contentsOfFile: file, encoding: .utf8).trimmingCharacters(in: .whitespacesAndNewlines)
+        let pid = try #require(Int32(text))
+        #expect(ProcessHandle(pid: pid)?.isAlive != true)
+    }
+
     @Test func `a hostile mount keeps an app from starting and touches nothing`() throws {
         let playground = try SupervisedPlayground()
         let outside = playground.home.path + "/outside"
