@@ -88,6 +88,8 @@ package final class Supervisor: Sendable {
         startThread("first apply") { [self] in
             do {
                 try applyFirst()
+            } catch let error as HoldfastError where error.code == .cancelled {
+                logger.notice("the start gave way to a request")
             } catch {
                 logger.error("the environment did not start as a whole", metadata: ["error": "\(error)"])
             }
