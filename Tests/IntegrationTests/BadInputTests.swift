@@ -34,7 +34,7 @@ struct BadInput {
             name: "broken YAML", old: "applications:\n", new: "applications: [\n", words: [".upsun/config.yaml:"]),
         Case(
             name: "unknown service type", old: "postgresql:15", new: "oracle:23",
-            words: [".upsun/config.yaml:", "oracle:23"]),
+            words: [".upsun/config.yaml:", "'oracle'", "postgresql:15"]),
         Case(
             name: "version that is not installed", old: "postgresql:15\"", new: "postgresql:9\"",
             words: ["postgresql:9", "15"]),
@@ -63,6 +63,9 @@ struct BadInput {
             #expect(try installation.get("version").output == "1\n", "\(wrong.name)")
             try installation.git("reset", "--quiet", "--hard", "HEAD~1")
         }
+        // What did not build was accepted by Git all the same, so the next push goes on from it.
+        let repository = "\(installation.home)/projects/\(installation.project)/repository.git"
+        try installation.git("pull", "--quiet", "--rebase=false", "-s", "ours", "--no-edit", repository, "main")
         let linked = try installation.push { checkout in
             try FileManager.default.createSymbolicLink(atPath: "\(checkout)/files", withDestinationPath: "/etc")
         }
@@ -78,7 +81,10 @@ struct BadInput {
         #expect(none.status == 1)
         #expect(none.errors.contains("No backups found"), "\(none.errors)")
         for verb in ["backup:get", "backup:restore", "backup:delete"] {
-            let outcome = try installation.holdfast(verb, "doesnotexist", "-p", project, "-e", "main", "-y")
+            let yes = verb == "backup:get" ? [] : ["-y"]
+            let outcome = try Installation.run(
+                Installation.binary, [verb, "doesnotexist", "-p", project, "-e", "main"] + yes,
+                environment: ["HOLDFAST_HOME": installation.home])
             #expect(outcome.status == 1, "\(verb)")
             #expect(outcome.errors.contains("doesnotexist"), "\(outcome.errors)")
         }
