@@ -149,8 +149,6 @@ for target in package.targets where target.type == .regular || target.type == .e
     target.swiftSettings = [
         // `any` is written where a value is boxed.
         .enableUpcomingFeature("ExistentialAny"),
-        // A member is visible only where its module is imported.
-        .enableUpcomingFeature("MemberImportVisibility"),
         // An async function runs on its caller's executor unless it says otherwise.
         .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
     ]
