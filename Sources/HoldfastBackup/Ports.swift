@@ -1,7 +1,7 @@
 import Foundation
 import HoldfastModel
 
-// HoldfastBackup: the activities that move data (backup, restore, deploy, cron, delete), and the runner of their queues.
+// HoldfastBackup: the activities that move data (backup, restore, deploy, cron, delete), and what runs their queues.
 //
 // It knows neither the gateway nor the database: this file declares what it needs of them, and the executable
 // states the conformances. Everything here is synchronous and runs on threads of its own, because two cores are
