@@ -100,7 +100,15 @@ package struct HousePerformer: ActivityPerformer {
         guard let current, current.switchedBy == activity.id else {
             return .failed("the control plane stopped before the switch; the environment is as it was before")
         }
-        try house.supervisors.client(id).apply(ApplyOptions(deployHooks: activity.type != .restore))
+        let client = try house.supervisors.client(id)
+        if activity.type == .restore, let old = try layout.readPrevious(),
+            try client.status().generation == old.generation
+        {
+            // The processes never followed: the gate opened on the old data, and what was answered since must stay.
+            try StateSwitch.rollBack(to: old, from: current, layout: layout, client: client)
+            return .failed("the control plane stopped in the switch; the environment is as it was before")
+        }
+        try client.apply(ApplyOptions(deployHooks: activity.type != .restore))
         var environment = try house.catalogue.environment(id)
         environment.status = .active
         try house.catalogue.update(environment)

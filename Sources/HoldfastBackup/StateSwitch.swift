@@ -28,6 +28,7 @@ struct StateSwitch {
     /// - Parameter keepPrevious: whether the old state is kept for an undo.
     @discardableResult
     func perform(from old: CurrentState?, to new: CurrentState, keepPrevious: Bool) throws -> HoldEvidence {
+        let stale = try layout.readPrevious()
         let hooks = old?.deployment.id != new.deployment.id && new.deployment.restoredFrom == nil
         let coordinator = HoldCoordinator(gate: house.gate, freezer: house.freezer, time: house.time)
         var evidence: HoldEvidence?
@@ -44,7 +45,21 @@ struct StateSwitch {
             }
         }
         try house.supervisors.publishRoutes()
+        removeStale(stale, old: old, new: new, keepPrevious: keepPrevious)
         return evidence ?? HoldEvidence(epoch: 0, closedAt: house.time.now())
+    }
+
+    /// After the gate has opened: what neither the new state nor an undo needs any more goes.
+    private func removeStale(_ stale: CurrentState?, old: CurrentState?, new: CurrentState, keepPrevious: Bool) {
+        if keepPrevious, let old {
+            if let stale { Self.removeDirectories(of: stale, except: [old, new], layout: layout) }
+        } else if let old {
+            // A deployment keeps services and mounts; only the code of the last one goes.
+            var code = old
+            code.services = [:]
+            code.mounts = [:]
+            Self.removeDirectories(of: code, except: [new] + (stale.map { [$0] } ?? []), layout: layout)
+        }
     }
 
     /// Always throws: the reason why the new state is not the current one.
@@ -68,5 +83,32 @@ struct StateSwitch {
     private func follow(deployHooks: Bool) throws {
         let client = try house.supervisors.client(environment.id)
         for line in try client.apply(ApplyOptions(deployHooks: deployHooks)) { context.log(line) }
+    }
+
+    /// Makes the state before an interrupted switch current again, and drops what the switch would have brought.
+    static func rollBack(
+        to old: CurrentState, from new: CurrentState, layout: EnvironmentLayout, client: SupervisorClient
+    ) throws {
+        var back = old
+        back.generation = new.generation + 1
+        try layout.writeCurrent(back)
+        try layout.removePrevious()
+        try client.apply(ApplyOptions(deployHooks: false))
+        removeDirectories(of: new, except: [back], layout: layout)
+    }
+
+    /// Deletes what only `state` names. A directory that cannot be deleted costs space, nothing else.
+    static func removeDirectories(of state: CurrentState, except kept: [CurrentState], layout: EnvironmentLayout) {
+        let needed = Set(kept.flatMap(\.directories))
+        for directory in state.directories where !needed.contains(directory) {
+            if let path = try? layout.absolute(directory) { try? FileTree.remove(path) }
+        }
+    }
+}
+
+extension CurrentState {
+    /// All directories that the state names, relative to the environment's.
+    var directories: [String] {
+        Array(apps.values) + services.values.map(\.directory) + mounts.values.flatMap(\.values)
     }
 }

@@ -167,6 +167,19 @@ extension Catalogue {
         }
     }
 
+    /// Whoever showed an API token before, with what it allows now.
+    ///
+    /// - Throws: `unauthenticated` if it was revoked meanwhile.
+    package func session(of token: TokenID) throws -> Session {
+        try read { database in
+            let row = try Row.fetchOne(
+                database, sql: "SELECT * FROM api_token WHERE id = ?", arguments: [token.rawValue])
+            guard let row else { throw Self.invalidToken }
+            let record = try Self.tokenRecord(row)
+            return Session(user: try Self.user(record.user, database), token: record.id, scope: record.scope)
+        }
+    }
+
     private static func verify(_ apiToken: Secret, _ database: Database) throws -> TokenRecord {
         let parts = apiToken.reveal().split(separator: "_").map(String.init)
         guard parts.count == 3, parts[0] == "hfk", let id = TokenID(parts[1]) else { throw invalidToken }

@@ -2,7 +2,7 @@ import Foundation
 import HoldfastModel
 
 /// Trees of files that partly belong to somebody else. Symbolic links are never followed.
-enum FileTree {
+package enum FileTree {
     enum Kind { case file, directory, link, other }
 
     /// What lies at a path itself; nil for nothing.
@@ -55,7 +55,7 @@ enum FileTree {
 
     /// Removes a file or tree; harmless if there is none. By rm(1), because that cannot be led elsewhere by somebody
     /// who puts a link in the place of a directory meanwhile.
-    static func remove(_ path: String, as user: ProcessUser = .current) throws {
+    package static func remove(_ path: String, as user: ProcessUser = .current) throws {
         guard kind(of: path) != nil else { return }
         do {
             try run("/bin/rm", ["-rf", "--one-file-system", "--", path], as: user)

@@ -66,6 +66,12 @@ package struct GitRepository: Sendable {
     /// serves a fetch from a repository of another user.
     private static let globalConfiguration = "holdfast-global.config"
 
+    /// For `GIT_CONFIG_GLOBAL` of whatever serves that repository.
+    static func globalConfiguration(of repository: String) -> String {
+        let file = "\(repository)/\(globalConfiguration)"
+        return FileTree.kind(of: file) == .file ? file : "/dev/null"
+    }
+
     // MARK: Branches and commits
 
     /// Branch -> commit.
@@ -278,8 +284,7 @@ package struct GitRepository: Sendable {
         var environment = GitRepository.environment
         environment.merge(quarantine?.environment ?? [:]) { _, new in new }
         environment.merge(extra) { _, new in new }
-        let global = "\(path)/\(Self.globalConfiguration)"
-        if inRepository, FileTree.kind(of: global) == .file { environment["GIT_CONFIG_GLOBAL"] = global }
+        if inRepository { environment["GIT_CONFIG_GLOBAL"] = Self.globalConfiguration(of: path) }
         let place = inRepository ? ["--git-dir=\(path)"] : []
         let specification = ProcessSpecification(
             executable: "git", arguments: ["-c", "core.hooksPath=/dev/null"] + place + arguments,

@@ -203,7 +203,7 @@ private struct ScopedRun {
 }
 
 /// Writing to a pipe whose reader may be gone.
-private enum SafeWrite {
+enum SafeWrite {
     /// As write(2), without SIGPIPE: the signal is blocked in this thread and taken away if it came.
     static func pipe(_ descriptor: Int32, _ bytes: UnsafeRawBufferPointer) -> Int {
         var set = sigset_t()

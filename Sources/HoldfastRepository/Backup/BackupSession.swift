@@ -65,7 +65,8 @@ public final class BackupSession {
     ///
     /// - Parameters:
     ///   - directory: an absolute path. Links below it are stored as links, never followed.
-    ///   - path: such as `/mounts/ledger/files`; nothing may be there yet.
+    ///   - path: such as `/mounts/ledger/files`. What an earlier capture brought there is replaced, so that a backup
+    ///     can begin anew with all that is stored already; anything else may not be there.
     /// - Throws: `conflict`, `system` naming a file that cannot be read, or what the store throws.
     @discardableResult
     public func capture(
@@ -77,7 +78,9 @@ public final class BackupSession {
                 throw HoldfastError(.invalidInput, "nothing can be captured as '\(path)'", hint: "Give it a name")
             }
             let place = try root.directory(at: names.dropLast())
-            guard place.entry(name) == nil else { throw HoldfastError(.conflict, "'\(path)' was captured already") }
+            guard place.entry(name) == nil || sources[Self.key(names)] != nil else {
+                throw HoldfastError(.conflict, "there is something at '\(path)' already")
+            }
             let before = core.counters.current.bytes
             var walk = CaptureWalk(
                 core: core, filter: filter, source: directory, reader: parent == nil ? nil : reader,

@@ -53,9 +53,11 @@ struct Assembly {
         let configuration = try serverConfiguration()
         let lock = try await offload("start") { [home] in try InstallationLock(home) }
         let parts = try await offload("start") { [self] in try start() }
+        let git = GitHTTPRoutes(
+            access: GitAccess(catalogue: parts.catalogue, time: SystemTime()), backend: GitHTTPBackend(home: home))
         let server = HoldfastServer(
             catalogue: parts.catalogue, operations: parts.operations, configuration: configuration, time: SystemTime(),
-            logger: Logger(label: "holdfast.server"))
+            logger: Logger(label: "holdfast.server"), hooks: [{ git.add(to: $0) }])
         var failure: (any Error)?
         do { try await serve(server) } catch { failure = error }
         try await offload("stop") { [self] in parts.stop(everything: stopEverything, launcher: try launcher()) }

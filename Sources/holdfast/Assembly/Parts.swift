@@ -32,7 +32,7 @@ final class Parts: Sendable {
         operations = HouseOperations(catalogue: catalogue, desk: desk, house: house, home: home, hooks: hooks)
         crons = CronTicker(house: house, desk: desk, maximumJitter: settings.cronJitterSeconds)
         watch = ProcessWatch(house: house, launcher: launcher, gatewayListen: listen.gateway)
-        let receiver = PushReceiver(catalogue: catalogue, desk: desk, home: home)
+        let receiver = PushReceiver(catalogue: catalogue, desk: desk, home: home, time: house.time)
         pushes = ControlServer(path: "\(home.run)/serve.sock") { PushSession(receiver: receiver) }
         try watch.startEnvironments()
         try house.supervisors.publishRoutes()

@@ -47,30 +47,18 @@ struct Demo: AsyncParsableCommand {
     }
 }
 
-/// Waits for SIGINT or SIGTERM.
+/// Waits for SIGINT or SIGTERM, or until the task is cancelled.
 enum Interruption {
     static func wait() async {
         for signal in [SIGINT, SIGTERM] { Foundation.signal(signal, SIG_IGN) }
         let sources = [SIGINT, SIGTERM].map { DispatchSource.makeSignalSource(signal: $0, queue: .global()) }
-        await withCheckedContinuation { continuation in
-            let once = OnceFlag()
-            for source in sources {
-                source.setEventHandler { if once.take() { continuation.resume() } }
-                source.resume()
-            }
+        let (events, continuation) = AsyncStream.makeStream(of: Void.self)
+        for source in sources {
+            source.setEventHandler { continuation.yield() }
+            source.resume()
         }
+        // Ends with the first signal, or when the task is cancelled.
+        for await _ in events { break }
         for source in sources { source.cancel() }
-    }
-}
-
-private final class OnceFlag: @unchecked Sendable {
-    // Guarded by the lock.
-    private var taken = false
-    private let lock = NSLock()
-    func take() -> Bool {
-        lock.withLock {
-            defer { taken = true }
-            return !taken
-        }
     }
 }

@@ -28,10 +28,31 @@ struct GitHook: AsyncParsableCommand {
         let directory = StateDirectory(home)
         let input = try FileHandle.standardInput.readToEnd() ?? Data()
         let updates = try GitReferenceUpdate.parse(String(decoding: input, as: UTF8.self))
+        let pusher = try Pusher.read(ProcessInfo.processInfo.environment)
         switch hook {
-        case "pre-receive": try check(updates, project, directory)
-        case "post-receive": try await deploy(updates, project, directory)
+        case "pre-receive":
+            if let pusher { try await judge(updates, project, pusher, directory) }
+            try check(updates, project, directory)
+        case "post-receive": try await deploy(updates, project, pusher, directory)
         default: throw HoldfastError(.invalidInput, "'\(hook)' is not a hook of ours")
+        }
+    }
+
+    /// Refuses the push if one of its branches is not for whoever pushes.
+    private func judge(
+        _ updates: [GitReferenceUpdate], _ project: ProjectID, _ pusher: Pusher, _ home: StateDirectory
+    ) async throws {
+        let question = PushJudgement(project: project, references: updates.map(\.reference), pusher: pusher)
+        _ = try await ask(.judge(question), PushVerdict.self, home)
+    }
+
+    private func ask<Answer: Decodable & Sendable>(
+        _ question: PushQuestion, _ answer: Answer.Type, _ home: StateDirectory
+    ) async throws -> Answer {
+        try await offload("push") {
+            let connection = try ControlConnection(path: "\(home.run)/serve.sock")
+            defer { connection.close() }
+            return try connection.call(question, timeout: .seconds(30))
         }
     }
 
@@ -45,7 +66,9 @@ struct GitHook: AsyncParsableCommand {
     }
 
     /// Asks `serve` to deploy each branch and shows the log until it is done.
-    private func deploy(_ updates: [GitReferenceUpdate], _ project: ProjectID, _ home: StateDirectory) async throws {
+    private func deploy(
+        _ updates: [GitReferenceUpdate], _ project: ProjectID, _ pusher: Pusher?, _ home: StateDirectory
+    ) async throws {
         let output = Surroundings.current.output
         var failed = false
         for update in updates {
@@ -54,24 +77,17 @@ struct GitHook: AsyncParsableCommand {
                 output.error("Branch \(branch) is gone; its environment stays until environment:delete.")
                 continue
             }
-            guard let activity = try await queue(branch, commit, project, home, output) else { continue }
+            let message = PushMessage(project: project, branch: branch, commit: commit, user: pusher?.user)
+            guard let activity = try await queue(message, home, output) else { continue }
             let succeeded = try await follow(activity, project, home, output)
             failed = failed || !succeeded
         }
         if failed { throw CommandFailure(.failure) }
     }
 
-    private func queue(
-        _ branch: String, _ commit: String, _ project: ProjectID, _ home: StateDirectory, _ output: Output
-    ) async throws -> ActivityID? {
-        let message = PushMessage(project: project, branch: branch, commit: commit)
+    private func queue(_ message: PushMessage, _ home: StateDirectory, _ output: Output) async throws -> ActivityID? {
         do {
-            return try await offload("push") {
-                let connection = try ControlConnection(path: "\(home.run)/serve.sock")
-                defer { connection.close() }
-                let answer: PushAnswer = try connection.call(message, timeout: .seconds(30))
-                return answer.activity
-            }
+            return try await ask(.deploy(message), PushAnswer.self, home).activity
         } catch let error as HoldfastError where error.code == .unavailable {
             output.error("The control plane is down; the push is kept, and deployed when it starts.")
             return nil
