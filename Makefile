@@ -24,11 +24,12 @@ build: dependencies
 demo: build
 	$(BINARY) demo $(if $(ONCE),--once) $(if $(HOME_DIRECTORY),--home $(HOME_DIRECTORY))
 
-# One build for binary and tests; the tests start the binary, so both are built before any of them runs.
+# One build for binary and tests; the tests start the binary, so both are built before any of them runs. One test at a
+# time: many of them start servers, and measure what a hold does to requests.
 test: dependencies
 	@[ -x $(BINARY) ] || echo "Building; the first time this takes about ten minutes on two cores."
 	$(SWIFT_BUILD) --build-tests
-	HOLDFAST_BINARY=$(abspath $(BINARY)) swift test -c $(CONFIGURATION) --skip-build
+	HOLDFAST_BINARY=$(abspath $(BINARY)) swift test -c $(CONFIGURATION) --skip-build --no-parallel
 
 check: dependencies
 	swift format lint --strict --recursive Sources Tests Package.swift

@@ -35,7 +35,7 @@ import Testing
         #expect(keys["head_commit"] == .null)
         #expect(keys["parent"] == "main")
         #expect(keys["created_at"] == "2023-11-14T22:13:20.250000+00:00")
-        #expect(keys["machine_name"] == "feature-x-abcdefg")
+        #expect(keys["machine_name"] == "feature-x-e2ileuy")
     }
 
     @Test func `an environment is dirty on the wire while an activity is open, unless it is being deleted`() throws {

@@ -39,7 +39,7 @@ enum ClientFixture {
         var limits = APIClient.Limits()
         limits.request = .seconds(5)
         limits.silence = .milliseconds(300)
-        limits.lostLog = .seconds(2)
+        limits.lostLog = .seconds(5)
         limits.pause = .milliseconds(20)
         limits.poll = .milliseconds(20)
         return limits

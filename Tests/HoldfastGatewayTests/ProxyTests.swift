@@ -377,7 +377,7 @@ import Testing
         let status = Mutex(0)
         try await GatewayHarness.serving(in: directory) { harness in
             try harness.route(to: app.port)
-            let slow = Background { try harness.connect().get("/slow?ms=600") }
+            let slow = Background { try harness.connect().get("/slow?ms=3000") }
             try harness.waitUntil("running") { $0.running == 1 }
             harness.gateway.stop()
             let response = try slow.value()

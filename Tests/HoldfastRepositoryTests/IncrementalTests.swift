@@ -105,15 +105,31 @@ import Testing
         try test.restic.check()
     }
 
-    @Test func `a second capture of one place, and calls after a failure, are refused`() throws {
+    @Test func `a second capture of one place replaces the first`() throws {
+        let directory = try TemporaryDirectory()
+        try writeFile(directory("data/one"), "first")
+        try writeFile(directory("data/gone"), "first")
+        let test = try TestRepository(directory)
+        let session = try test.repository.beginBackup()
+        try session.capture(directory("data"), as: "/data")
+        try FileManager.default.removeItem(atPath: directory("data/gone"))
+        try writeFile(directory("data/one"), "second")
+        try session.capture(directory("data"), as: "/data")
+        let finished = try session.finish(TestRepository.info())
+        #expect(try test.repository.list(finished.id, path: "/data").map(\.path) == ["/data/one"])
+        #expect(try test.repository.file(snapshot: finished.id, path: "/data/one") == Array("second".utf8))
+        try test.restic.check()
+    }
+
+    @Test func `calls after a failure are refused, and nothing stays behind`() throws {
         let directory = try TemporaryDirectory()
         try makeDirectory(directory("data"))
         let test = try TestRepository(directory)
         let session = try test.repository.beginBackup()
-        try session.capture(directory("data"), as: "/data")
-        #expect(throws: HoldfastError.self) { try session.capture(directory("data"), as: "/data") }
-        let error = #expect(throws: HoldfastError.self) { try session.finish(TestRepository.info()) }
+        #expect(throws: HoldfastError.self) { try session.capture(directory("missing"), as: "/missing") }
+        let error = #expect(throws: HoldfastError.self) { try session.capture(directory("data"), as: "/data") }
         #expect(error?.code == .conflict)
+        #expect(throws: HoldfastError.self) { try session.finish(TestRepository.info()) }
         session.abandon()
         #expect(try test.repository.snapshots().isEmpty)
         #expect(try test.store.list(.lock).isEmpty)
