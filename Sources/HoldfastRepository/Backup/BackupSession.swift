@@ -268,7 +268,7 @@ extension BackupSession {
 
     /// Makes everything durable in the order that every prefix of it leaves a sound repository: packs, index, snapshot.
     private func commit(_ tree: ObjectID, _ info: SnapshotInfo) throws -> SnapshotID {
-        try writeIndex(try core.packs.flush(sealing: writer.sealing))
+        try repository.saveIndex(try core.packs.flush(sealing: writer.sealing))
         let snapshot = Snapshot(info: info, parent: parent?.id, tree: tree)
         return SnapshotID(try repository.files.save(snapshot.encoded(), as: .snapshot))
     }
@@ -306,22 +306,6 @@ extension BackupSession {
             }
         }
         return found
-    }
-
-    /// Stores index files for packs that are durable.
-    private func writeIndex(_ packs: [FinishedPack]) throws {
-        var group: [FinishedPack] = []
-        var blobs = 0
-        for pack in packs {
-            group.append(pack)
-            blobs += pack.entries.count
-            if blobs >= IndexFile.blobLimit {
-                try repository.files.save(IndexFile.encode(group), as: .index)
-                group = []
-                blobs = 0
-            }
-        }
-        if !group.isEmpty { try repository.files.save(IndexFile.encode(group), as: .index) }
     }
 }
 
