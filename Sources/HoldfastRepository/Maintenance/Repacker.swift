@@ -52,7 +52,8 @@ extension BlobReader {
             // Another site may have it intact.
             guard let sealed = try intactCopy(of: entry, in: selection.pack) else {
                 throw HoldfastError(
-                    .damaged, "\(entry.type.name) blob \(entry.id) in \(name) is damaged", hint: "Repair the repository")
+                    .damaged, "\(entry.type.name) blob \(entry.id) in \(name) is damaged", hint: "Repair the repository"
+                )
             }
             try sealed.withUnsafeBytes { try body(entry, $0) }
         }
