@@ -22,7 +22,7 @@ extension Repository {
             let sealing = try SealingContext(key)
             return { selection in
                 try reader.copyBlobs(of: selection) { entry, sealed in
-                    let pack = try packs.take(entry.type)
+                    let pack = try packs.take(entry.type, mayWait: true)
                     try pack.append(entry, sealed: sealed)
                     try packs.give(pack, sealing: sealing)
                 }
