@@ -176,4 +176,24 @@ import Testing
         let error = #expect(throws: HoldfastError.self) { try test.repository.planPrune() }
         #expect(error?.code == .damaged)
     }
+
+    @Test func `what restic wrote and forgot is pruned, and restic restores the rest`() throws {
+        let directory = try TemporaryDirectory()
+        var generator = SeededGenerator(69)
+        try RandomTree.makeMany(directory("data"), files: 40, using: &generator)
+        try RandomTree.makeMany(directory("other"), files: 40, using: &generator)
+        let restic = Restic(repository: directory("r"), password: "p")
+        try restic.expect("init")
+        try restic.expect("backup", directory("data"), directory("other"), "--tag", "both")
+        try restic.expect("backup", directory("data"), "--tag", "one")
+        let repository = try Repository.open(store: FileBlobStore(root: directory("r")), password: Secret("p"))
+        let both = try #require(try repository.snapshots().first { $0.snapshot.info.tags == ["both"] })
+        try restic.expect("forget", "\(both.id)")
+        let plan = try repository.planPrune(PruneOptions(maxUnusedPercent: 0))
+        #expect(plan.packsRepacked >= 1 && plan.bytesFreed > 0)
+        try plan.execute()
+        try restic.check()
+        try restic.expect("restore", "latest", "--target", directory("out"))
+        try expectSame(directory("data"), directory("out" + directory("data")))
+    }
 }
