@@ -166,6 +166,13 @@ public final class ReplicatedBlobStore: BlobStore {
         }
     }
 
+    /// Takes back what was known against sites that are healed.
+    func forgive(_ healed: [Int]) {
+        replication.update { replication in
+            for site in healed { replication.change(site) { $0.healed() } }
+        }
+    }
+
     /// Waits until no site has a call without an answer: before a report, it gives a late site a chance.
     ///
     /// - Returns: Whether all answered in time.

@@ -2,8 +2,8 @@ import HoldfastModel
 
 /// What a site may still be asked in this session, and what is known against it.
 ///
-/// Legal moves: whole -> behind -> out, or whole -> out; never back, because what a site missed is not made up for in
-/// the same session. Late comes and goes.
+/// Legal moves: whole -> behind -> out, or whole -> out; back to whole only by healing, because nothing else makes up
+/// for what a site missed. Late comes and goes.
 package struct SiteStanding: Sendable {
     package enum Condition: Sendable {
         /// It took every put, and is not known to lack anything.
@@ -59,6 +59,12 @@ package struct SiteStanding: Sendable {
 
     package mutating func fallBehind(_ error: HoldfastError) {
         if isWhole { condition = .behind(error) }
+    }
+
+    /// It was given everything that another site has.
+    package mutating func healed() {
+        condition = .whole
+        failedToRead = false
     }
 
     /// Somebody stopped waiting for it.

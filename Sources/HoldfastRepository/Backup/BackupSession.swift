@@ -6,8 +6,8 @@ import HoldfastModel
 
 /// One backup in the making: from `Repository.beginBackup` to `finish` or `abandon`.
 ///
-/// One thread calls it; inside, it works with one thread per core and two that put packs. Memory: per core two windows
-/// of 8 MiB at most, the packs that `PackWriter` states, the index, and about 300 bytes per entry of the captured
+/// One thread calls it; inside, it works with one thread per core and two that put packs. Memory: two windows of 8 MiB
+/// and one more per core, the packs that `PackWriter` states, the index, and about 300 bytes per entry of the captured
 /// directories, because `stageChanges` compares with them.
 ///
 /// States: open, then finished or abandoned. A call that throws leaves it open only to `abandon`.
@@ -45,8 +45,8 @@ public final class BackupSession {
                 chunker: repository.chunker, key: repository.key, time: repository.time,
                 blobs: ClaimedBlobs(known: index),
                 packs: PackWriter(store: repository.store, key: repository.key, gate: gate), gate: gate,
-                counters: AddedCounters(), queue: WorkQueue(), windows: WindowPool(limit: 2 * workerCount + 2))
-            writer = try BlobWriter(core)
+                counters: AddedCounters(), queue: WorkQueue(), windows: WindowPool(limit: workerCount + 2))
+            writer = try BlobWriter(core, mayWait: false)
             reader = try repository.reader(index)
         } catch {
             lock.release()
@@ -271,7 +271,7 @@ extension BackupSession {
 
     /// Makes everything durable in the order that every prefix of it leaves a sound repository: packs, index, snapshot.
     private func commit(_ tree: ObjectID, _ info: SnapshotInfo) throws -> SnapshotID {
-        try writeIndex(try core.packs.flush(sealing: writer.sealing))
+        try repository.saveIndex(try core.packs.flush(sealing: writer.sealing))
         let snapshot = Snapshot(info: info, parent: parent?.id, tree: tree)
         return SnapshotID(try repository.files.save(snapshot.encoded(), as: .snapshot))
     }
@@ -309,22 +309,6 @@ extension BackupSession {
             }
         }
         return found
-    }
-
-    /// Stores index files for packs that are durable.
-    private func writeIndex(_ packs: [FinishedPack]) throws {
-        var group: [FinishedPack] = []
-        var blobs = 0
-        for pack in packs {
-            group.append(pack)
-            blobs += pack.entries.count
-            if blobs >= IndexFile.blobLimit {
-                try repository.files.save(IndexFile.encode(group), as: .index)
-                group = []
-                blobs = 0
-            }
-        }
-        if !group.isEmpty { try repository.files.save(IndexFile.encode(group), as: .index) }
     }
 }
 

@@ -38,9 +38,12 @@ final class BlobWriter {
     private let digest: DigestContext
     private let compressor: Compressor
     private let scratch: RawBuffer
+    private let mayWait: Bool
 
-    init(_ core: BackupCore) throws {
+    /// - Parameter mayWait: see `PackWriter.take`.
+    init(_ core: BackupCore, mayWait: Bool) throws {
         self.core = core
+        self.mayWait = mayWait
         sealing = try SealingContext(core.key)
         digest = try DigestContext()
         compressor = try Compressor()
@@ -54,7 +57,7 @@ final class BlobWriter {
         let id = try digest.digest(plain)
         guard core.blobs.claim(id, type) else { return id }
         let compressed = try compressor.compress(plain, scratch: scratch)
-        let pack = try core.packs.take(type)
+        let pack = try core.packs.take(type, mayWait: mayWait)
         let added = try pack.append(
             id, payload: compressed ?? plain, uncompressedLength: compressed == nil ? nil : plain.count,
             sealing: sealing)

@@ -10,7 +10,7 @@ final class FileWorker {
 
     private init(_ core: BackupCore) throws {
         self.core = core
-        writer = try BlobWriter(core)
+        writer = try BlobWriter(core, mayWait: true)
         buffer = try RawBuffer(capacity: Chunker.largest)
     }
 

@@ -4,16 +4,31 @@ import HoldfastModel
 extension Repository {
     /// Looks whether everything that the snapshots need is there, and is what it should be.
     ///
-    /// - Parameter readData: also read every pack, and verify each blob in it. Without, packs are compared by size, and
-    ///   only trees are read.
+    /// - Parameters:
+    ///   - readData: which packs are read, with each blob in them verified.
+    ///   - generator: chooses the packs of a percentage.
     /// - Returns: all that is wrong; it throws only what prevents the check itself.
-    public func check(readData: Bool) throws -> CheckReport {
+    public func check(
+        readData: ReadData, using generator: inout some RandomNumberGenerator
+    ) throws -> CheckReport {
+        if let fault = readData.fault {
+            throw HoldfastError(.invalidInput, fault, hint: "Give a percentage up to 100, or a part such as 1 of 7")
+        }
         let lock = try lockForReading()
         defer { lock?.release() }
         let run = CheckRun(self)
-        try run.run(readData: readData)
+        try run.run(readData: readData, using: &generator)
         return run.report
     }
+
+    /// As above; a percentage is chosen by the system's generator.
+    public func check(readData: ReadData) throws -> CheckReport {
+        var generator = SystemRandomNumberGenerator()
+        return try check(readData: readData, using: &generator)
+    }
+
+    /// As above, with all packs read or none.
+    public func check(readData: Bool) throws -> CheckReport { try check(readData: readData ? .all : .none) }
 }
 
 /// One check.
@@ -26,18 +41,17 @@ final class CheckRun: @unchecked Sendable {
     /// What the index files say of each pack; the table of the index keeps only one place per blob.
     private var packs: [ObjectID: [PackEntry]] = [:]
     // Below: only inside `condition.locked` while workers run.
-    private var pending: [ObjectID] = []
-    private var running = 0
-    private var failure: (any Error)?
     private(set) var report = CheckReport()
 
     init(_ repository: Repository) { self.repository = repository }
 
-    func run(readData: Bool) throws {
+    func run(readData: ReadData, using generator: inout some RandomNumberGenerator) throws {
         let snapshots = try readSnapshots()
         let index = try readIndex()
         let sizes = try comparePacks()
-        if readData { try readPacks(index, present: sizes) }
+        // In a fixed order, so that the generator alone decides.
+        let present = packs.keys.filter { sizes[$0] != nil }.sorted { $0.description < $1.description }
+        try readPacks(index, readData.choose(from: present, using: &generator))
         try walkTrees(snapshots, index)
         report.problems.sort { ($0.object, $0.reason) < ($1.object, $1.reason) }
     }
@@ -136,31 +150,13 @@ final class CheckRun: @unchecked Sendable {
 
     // MARK: Data
 
-    private func readPacks(_ index: BlobIndex, present: [ObjectID: Int]) throws {
-        condition.locked {
-            pending = packs.keys.filter { present[$0] != nil }
-            running = workerCount
-        }
-        for number in 0..<workerCount { startThread("holdfast-check-\(number)") { self.work(index) } }
-        try condition.locked {
-            while running > 0 { condition.wait() }
-            if let failure { throw failure }
-        }
-    }
-
-    private func work(_ index: BlobIndex) {
-        do {
+    private func readPacks(_ index: BlobIndex, _ chosen: [ObjectID]) throws {
+        try forEachInParallel(chosen, "holdfast-check") { [self] in
             let reader = try repository.reader(index)
-            while let id = condition.locked({ failure == nil ? pending.popLast() : nil }) {
+            return { [self] id in
                 let pack = BlobName(kind: .data, name: id.description)
                 do { try verify(id, pack, reader) } catch { try name(error, "\(pack)") }
             }
-        } catch {
-            condition.locked { failure = failure ?? error }
-        }
-        condition.locked {
-            running -= 1
-            condition.broadcast()
         }
     }
 
@@ -170,12 +166,12 @@ final class CheckRun: @unchecked Sendable {
         guard try bytes.withUnsafeBytes({ try reader.digest($0) }) == id else {
             return try nameDamage(bytes, id, name, reader)
         }
-        condition.locked { report.bytesRead += Int64(bytes.count) }
+        condition.locked {
+            report.packsRead += 1
+            report.bytesRead += Int64(bytes.count)
+        }
         try nameDamage(bytes, id, name, reader, isIntact: true)
-        let length = bytes.count < 4 ? 0 : Int(PackHeader.number(bytes, at: bytes.count - 4))
-        guard length <= bytes.count - 4,
-            let header = try reader.open(Array(bytes[(bytes.count - 4 - length)..<bytes.count - 4])),
-            let entries = PackHeader.decode(header)
+        guard let entries = try reader.header(of: bytes)
         else { return add("\(name)", "the pack's header is damaged") }
         if Set(entries) != Set(packs[id] ?? []) { add("\(name)", "the pack's header says other than the index") }
     }

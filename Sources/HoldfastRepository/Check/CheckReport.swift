@@ -13,6 +13,8 @@ public struct CheckReport: Sendable, Hashable {
     public internal(set) var packs = 0
     public internal(set) var trees = 0
     public internal(set) var blobs = 0
+    /// Packs that were read and have the bytes that their names say.
+    public internal(set) var packsRead = 0
     /// Of packs that were read and verified.
     public internal(set) var bytesRead: Int64 = 0
     /// Damage: something may not be restorable. Sorted by object; the first thousand that were found.

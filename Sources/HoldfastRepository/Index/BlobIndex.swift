@@ -34,8 +34,13 @@ final class BlobIndex: Sendable {
 
     /// Adds what one index file says.
     func add(file: ObjectID, _ packs: [(id: ObjectID, entries: [PackEntry])]) {
+        state.withLock { _ = $0.files.insert(file) }
+        add(packs)
+    }
+
+    /// Adds packs, whatever file names them.
+    func add(_ packs: [(id: ObjectID, entries: [PackEntry])]) {
         state.withLock { state in
-            state.files.insert(file)
             for pack in packs {
                 let number: UInt32
                 if let known = state.packNumbers[pack.id] {

@@ -72,6 +72,19 @@ package final class LockKeeper: Sendable {
         try? files.store.delete(BlobName(kind: .lock, name: id.description))
     }
 
+    /// Makes sure that the lock is still there, before something is removed under its protection.
+    ///
+    /// - Throws: `locked` if somebody took it for stale and removed it.
+    func requireHeld() throws {
+        try state.withLock { state in
+            do {
+                _ = try files.store.size(BlobName(kind: .lock, name: state.id.description))
+            } catch let error as HoldfastError where error.code == .notFound {
+                throw HoldfastError(.locked, "the lock of this process was removed by another one", cause: error)
+            }
+        }
+    }
+
     private func refresh() {
         state.withLock { state in
             guard !state.isReleased else { return }

@@ -3,7 +3,7 @@ import HoldfastModel
 
 /// Reads blobs out of packs, and verifies every byte; one thread at a time.
 final class BlobReader {
-    private let store: any BlobStore
+    let store: any BlobStore
     private let index: BlobIndex
     private let sealing: SealingContext
     private let decompressor: Decompressor

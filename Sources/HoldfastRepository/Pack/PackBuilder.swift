@@ -44,6 +44,21 @@ final class PackBuilder {
         return length
     }
 
+    /// Appends a blob that is sealed already, such as from another pack of the same repository.
+    func append(_ entry: PackEntry, sealed: UnsafeRawBufferPointer) throws {
+        guard let offset = UInt32(exactly: size), let base = sealed.baseAddress else {
+            throw HoldfastError(.unsupported, "a blob of \(sealed.count) bytes does not fit into a pack")
+        }
+        try buffer.reserve(size + sealed.count)
+        buffer.mutableBytes(size..<size + sealed.count).copyMemory(
+            from: UnsafeRawBufferPointer(start: base, count: sealed.count))
+        try digest.update(buffer.bytes(size..<size + sealed.count))
+        var moved = entry
+        moved.offset = offset
+        entries.append(moved)
+        size += sealed.count
+    }
+
     /// Adds the header; nothing can be appended after it.
     ///
     /// - Returns: the pack's name.

@@ -11,11 +11,13 @@ struct FinishedPack: Sendable {
 /// Keeps the open packs, and puts full ones into the store on threads of its own.
 ///
 /// A thread takes a builder, appends and gives it back; so there are never more open packs of one type than threads
-/// that write, and usually fewer. At most `queueLimit` full packs wait: then `give` blocks. The memory of all packs
-/// together is bounded by `2 * (workers + 1) + queueLimit + uploaders` packs of 17 MiB, half of which are never used.
+/// that write, and usually fewer. At most `queueLimit` full packs wait: then `give` blocks. These packs are most of a
+/// backup's memory: a thread that may wait makes no more than `builderLimit` of one type, 16 MiB each, and waits until
+/// one is durable instead.
 final class PackWriter: @unchecked Sendable {
     static let uploaderCount = 2
     private static let queueLimit = 1
+    private static let builderLimit = max(workerCount, 2)
 
     private let store: any BlobStore
     private let key: MasterKey
@@ -24,6 +26,7 @@ final class PackWriter: @unchecked Sendable {
     // Below: only inside `condition.locked`.
     private var open: [PackBuilder] = []
     private var spare: [PackBuilder] = []
+    private var made: [BlobType: Int] = [:]
     private var waiting: [(builder: PackBuilder, id: ObjectID)] = []
     private var uploading = 0
     private var finished: [FinishedPack] = []
@@ -41,11 +44,20 @@ final class PackWriter: @unchecked Sendable {
     }
 
     /// An open pack of that type, for the caller alone until `give`.
-    func take(_ type: BlobType) throws -> PackBuilder {
+    ///
+    /// - Parameter mayWait: whether to wait for another pack to become durable rather than to make one too many. Not
+    ///   for a thread that has to let the gate open again, without which nothing becomes durable.
+    func take(_ type: BlobType, mayWait: Bool) throws -> PackBuilder {
         let builder = try condition.locked { () -> PackBuilder? in
-            if let failure { throw failure }
-            if let index = open.lastIndex(where: { $0.type == type }) { return open.remove(at: index) }
-            if let index = spare.lastIndex(where: { $0.type == type }) { return spare.remove(at: index) }
+            while true {
+                if let failure { throw failure }
+                if isClosed { throw HoldfastError(.cancelled, "the backup was ended") }
+                if let index = open.lastIndex(where: { $0.type == type }) { return open.remove(at: index) }
+                if let index = spare.lastIndex(where: { $0.type == type }) { return spare.remove(at: index) }
+                guard mayWait, made[type, default: 0] >= Self.builderLimit else { break }
+                condition.wait()
+            }
+            made[type, default: 0] += 1
             return nil
         }
         return try builder ?? PackBuilder(type: type)
@@ -56,7 +68,10 @@ final class PackWriter: @unchecked Sendable {
         if builder.isFull {
             try enqueue(builder, sealing: sealing)
         } else {
-            condition.locked { open.append(builder) }
+            condition.locked {
+                open.append(builder)
+                condition.broadcast()
+            }
         }
     }
 

@@ -73,6 +73,20 @@ struct TestRepository {
         repository = try Repository.create(store: store, password: Self.password, time: time)
     }
 
+    /// Opens a copy of this repository, in place of an earlier one of that name.
+    func copied(_ name: String) throws -> TestRepository {
+        try? FileManager.default.removeItem(atPath: directory(name))
+        try FileManager.default.copyItem(atPath: path, toPath: directory(name))
+        return try TestRepository(opening: name, in: directory)
+    }
+
+    private init(opening name: String, in directory: TemporaryDirectory) throws {
+        self.directory = directory
+        path = directory(name)
+        store = FileBlobStore(root: path)
+        repository = try Repository.open(store: store, password: Self.password, time: LaterTime())
+    }
+
     var restic: Restic { Restic(repository: path, password: Self.password.reveal()) }
 
     /// Backs a directory up as `/data`.

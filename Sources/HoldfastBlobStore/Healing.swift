@@ -1,0 +1,101 @@
+import HoldfastModel
+
+/// What healing the sites did.
+public struct HealReport: Sendable, Hashable {
+    /// Objects that were copied to a site that lacked them.
+    public internal(set) var copied = 0
+    /// Objects that were replaced on a site because they were damaged there.
+    public internal(set) var replaced = 0
+    /// Bytes of both.
+    public internal(set) var bytes: Int64 = 0
+    /// Objects of which no site has a good copy, sorted.
+    public internal(set) var lost: [BlobName] = []
+    /// Sites that could not be reached, or could not be written to, with the reason.
+    public internal(set) var problems: [String: String] = [:]
+
+    /// Whether every site holds everything now.
+    public var isWhole: Bool { lost.isEmpty && problems.isEmpty }
+}
+
+extension ReplicatedBlobStore {
+    /// Makes all sites alike: compares their listings, copies what a site lacks, and replaces what is damaged.
+    ///
+    /// Nothing is deleted: what was removed on one site only is copied back. Kinds go in the order of a backup, packs
+    /// before index files before snapshots, and a site that misses one object gets no more: so a site never lists a
+    /// snapshot without what it needs. Not to be called while a backup or a prune uses the same store.
+    ///
+    /// - Parameters:
+    ///   - readsData: read and verify every copy of every object; without, only of those whose sizes differ.
+    ///   - isGood: whether the bytes are those that the name, a hash, stands for; never asked for a config.
+    /// - Throws: `unavailable` if no site can be reached.
+    public func heal(readsData: Bool, isGood: (BlobName, [UInt8]) -> Bool) throws -> HealReport {
+        var healing = Healing(sites: sites, readsData: readsData)
+        for kind in [BlobKind.config, .key, .data, .index, .snapshot] { healing.heal(kind, isGood: isGood) }
+        if healing.reachable.isEmpty, let error = healing.lastFailure { throw error }
+        if healing.report.lost.isEmpty { forgive(healing.reachable) }
+        return healing.report
+    }
+}
+
+/// One healing in progress.
+private struct Healing {
+    private let sites: [Site]
+    private let readsData: Bool
+    /// Numbers of the sites that did not fail so far.
+    private(set) var reachable: [Int]
+    private(set) var report = HealReport()
+    private(set) var lastFailure: HoldfastError?
+
+    init(sites: [Site], readsData: Bool) {
+        self.sites = sites
+        self.readsData = readsData
+        reachable = Array(sites.indices)
+    }
+
+    mutating func heal(_ kind: BlobKind, isGood: (BlobName, [UInt8]) -> Bool) {
+        var copies: [BlobName: [Int: Int]] = [:]
+        for site in reachable {
+            do {
+                for entry in try sites[site].store.list(kind) { copies[entry.name, default: [:]][site] = entry.size }
+            } catch { fail(site, error) }
+        }
+        for (name, sizes) in copies.sorted(by: { $0.key.name < $1.key.name }) {
+            let present = sizes.filter { reachable.contains($0.key) }
+            let isUniform = present.count == reachable.count && Set(present.values).count == 1
+            if !isUniform || readsData { heal(name, on: present.keys.sorted(), isGood: isGood) }
+        }
+    }
+
+    /// Reads the copies of one object until a good one is found, or all of them, and puts it where it is needed.
+    private mutating func heal(_ name: BlobName, on holders: [Int], isGood: (BlobName, [UInt8]) -> Bool) {
+        var good: [UInt8]?
+        var bad: [Int] = []
+        for site in holders {
+            do {
+                let bytes = try sites[site].store.get(name)
+                if let good, name.kind == .config, good != bytes { throw name.differentConfig }
+                if name.kind == .config || isGood(name, bytes) { good = good ?? bytes } else { bad.append(site) }
+            } catch let error as HoldfastError where error.code == .damaged || error.code == .notFound {
+                bad.append(site)
+            } catch { fail(site, error) }
+        }
+        guard let good else {
+            if !bad.isEmpty { report.lost.append(name) }
+            return
+        }
+        for site in reachable where bad.contains(site) || !holders.contains(site) {
+            do {
+                try sites[site].store.put(name, good)
+                if bad.contains(site) { report.replaced += 1 } else { report.copied += 1 }
+                report.bytes += Int64(good.count)
+            } catch { fail(site, error) }
+        }
+    }
+
+    private mutating func fail(_ site: Int, _ error: any Error) {
+        reachable.removeAll { $0 == site }
+        let known = error as? HoldfastError ?? HoldfastError(.system, "the site failed", cause: error)
+        report.problems[sites[site].name] = known.description
+        lastFailure = known
+    }
+}
