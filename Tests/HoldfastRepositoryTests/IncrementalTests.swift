@@ -107,6 +107,7 @@ import Testing
 
     @Test func `a second capture of one place replaces the first`() throws {
         let directory = try TemporaryDirectory()
+        try makeDirectory(directory("data"))
         try writeFile(directory("data/one"), "first")
         try writeFile(directory("data/gone"), "first")
         let test = try TestRepository(directory)
