@@ -2,6 +2,9 @@ import HoldfastModel
 
 /// Git's own CGI program, which answers fetches and pushes over HTTP.
 package enum GitHTTPService {
+    /// Bytes of one push's pack: the repository lies on the same disk as the catalogue.
+    package static let largestPush = 4 << 30
+
     /// How to run it for one repository.
     ///
     /// Nothing of our own environment reaches it. Its hooks see what is in `variables`.
@@ -21,6 +24,10 @@ package enum GitHTTPService {
                 "GATEWAY_INTERFACE": "CGI/1.1", "PATH_INFO": "/\(repository)\(path)",
                 "GIT_PROJECT_ROOT": root, "GIT_HTTP_EXPORT_ALL": "1",
                 "GIT_CONFIG_NOSYSTEM": "1", "GIT_ATTR_NOSYSTEM": "1", "GIT_TERMINAL_PROMPT": "0",
+                // What somebody pushes below refs/replace is never taken for something else.
+                "GIT_NO_REPLACE_OBJECTS": "1",
+                "GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "receive.maxInputSize",
+                "GIT_CONFIG_VALUE_0": "\(largestPush)",
                 "GIT_CONFIG_GLOBAL": GitRepository.globalConfiguration(of: "\(root)/\(repository)"),
             ]
         ) { $1 }

@@ -18,10 +18,13 @@ package final class StreamedProcess: Sendable {
         var status: ProcessStatus?
         var errorTail: [UInt8] = []
         var errorsEnded = false
+        var isStopped = false
     }
 
     private static let pieceSize = 65536
     private static let errorLimit = 4096
+    /// Between SIGTERM and SIGKILL.
+    private static let grace = Duration.seconds(5)
 
     /// Starts a program.
     ///
@@ -45,12 +48,17 @@ package final class StreamedProcess: Sendable {
         closeInput()
         close(output)
         close(errors)
-        guard state.withLock({ $0.status == nil }) else { return }
-        let handle = handle
-        // It may take a moment; whoever let go of the object is not to wait.
+        if state.withLock({ $0.status == nil }) { Self.end(handle, reap: true) }
+    }
+
+    /// Ends a session: first by SIGTERM, so that programs such as Git remove what is half done; what is left after the
+    /// grace by SIGKILL. It may take a moment, and nobody is to wait for it.
+    private static func end(_ handle: ProcessHandle, reap: Bool) {
+        handle.signalSession(SIGTERM)
         let thread = Thread {
+            _ = handle.wait(timeout: grace, reap: false)
             handle.killSession()
-            _ = handle.wait(timeout: .seconds(60))
+            if reap { _ = handle.wait(timeout: .seconds(60)) }
         }
         thread.name = "process end"
         thread.start()
@@ -116,7 +124,11 @@ package final class StreamedProcess: Sendable {
 
     /// Ends the program and all in its session, from any thread. Does not wait for it.
     package func stop() {
-        if state.withLock({ $0.status == nil }) { handle.signalSession(SIGKILL) }
+        let isFirst = state.withLock { state in
+            defer { state.isStopped = true }
+            return state.status == nil && !state.isStopped
+        }
+        if isFirst { Self.end(handle, reap: false) }
     }
 
     /// How it ended and the last of what it said on its error output; nil while it runs.
@@ -130,7 +142,9 @@ package final class StreamedProcess: Sendable {
         var number: Int32 = 0
         let bytes = [UInt8](unsafeUninitializedCapacity: pieceSize) { buffer, count in
             var result = -1
-            repeat { result = Foundation.read(descriptor, buffer.baseAddress, buffer.count) } while result < 0
+            repeat {
+                result = Foundation.read(descriptor, buffer.baseAddress, buffer.count)
+            } while result < 0
                 && errno == EINTR
             number = result < 0 ? errno : 0
             count = max(0, result)

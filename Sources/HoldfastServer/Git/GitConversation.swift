@@ -30,12 +30,7 @@ final class GitConversation: Sendable {
     /// Reads the answer's head. Git gives it before it looks at the request's body; that is taken while the answer's
     /// body is written.
     func response(to body: RequestBody) async throws -> Response {
-        var head = CGIHead()
-        while !head.isComplete {
-            let piece = try await read()
-            guard !piece.isEmpty else { throw HoldfastError(.system, "git http-backend ended without an answer") }
-            try head.take(piece)
-        }
+        let head = try await head()
         var fields = HTTPFields()
         for (name, value) in head.fields {
             if let name = HTTPField.Name(name) { fields[name] = value }
@@ -44,6 +39,28 @@ final class GitConversation: Sendable {
         return Response(
             status: Status.http(head.status), headers: fields,
             body: ResponseBody { writer in try await self.converse(body, first: first, &writer) })
+    }
+
+    @concurrent private func head() async throws -> CGIHead {
+        let exchange = exchange
+        return try await withTaskCancellationHandler {
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                group.addTask { try await self.watch() }
+                defer { group.cancelAll() }
+                var head = CGIHead()
+                while !head.isComplete {
+                    let piece = try await read()
+                    if piece.isEmpty {
+                        try checkStall()
+                        throw HoldfastError(.system, "git http-backend ended without an answer")
+                    }
+                    try head.take(piece)
+                }
+                return head
+            }
+        } onCancel: {
+            exchange.stop()
+        }
     }
 
     @concurrent private func converse(
@@ -74,10 +91,19 @@ final class GitConversation: Sendable {
                 try await writer.write(ByteBuffer(bytes: piece))
             }
         } catch {
-            // Whoever pushed is gone. What Git has accepted must be deployed all the same, so it may finish.
-            while isPush, !Task.isCancelled, !(try await read()).isEmpty {}
+            // Whoever pushed is gone. What Git has accepted must be deployed all the same, so it may finish. A fetch is
+            // of use to nobody, and would wait for ever for somebody who takes its answer.
+            guard isPush else {
+                exchange.stop()
+                throw error
+            }
+            while !Task.isCancelled, !(try await read()).isEmpty {}
             throw error
         }
+        try checkStall()
+    }
+
+    private func checkStall() throws {
         if progress.withLock({ $0.hasStalled }) { throw HoldfastError(.timedOut, "nothing moved for \(stall)") }
     }
 
