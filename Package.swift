@@ -105,7 +105,10 @@ let package = Package(
         .target(name: "HoldfastTestSupport", dependencies: ["HoldfastBlobStore", "HoldfastModel"]),
         .testTarget(name: "HoldfastAPITests", dependencies: ["HoldfastAPI", "HoldfastModel"]),
         .testTarget(
-            name: "HoldfastBackupTests", dependencies: ["HoldfastBackup", "HoldfastModel", logging]),
+            name: "HoldfastBackupTests",
+            dependencies: [
+                "HoldfastBackup", "HoldfastEnvironments", "HoldfastModel", "HoldfastRepository", logging,
+            ]),
         .testTarget(
             name: "HoldfastBlobStoreTests",
             dependencies: ["HoldfastBlobStore", "HoldfastModel", "HoldfastTestSupport"]),

@@ -3,6 +3,7 @@ import HoldfastEnvironments
 import HoldfastModel
 import HoldfastRepository
 import Logging
+import Synchronization
 
 /// Everything an activity works with: the state directory, the catalogue, the gate, the repositories, time.
 package struct House: Sendable {
@@ -79,20 +80,47 @@ package struct House: Sendable {
         return manifest
     }
 
-    /// A Git bundle of the commit, made once per commit and used again.
-    func bundle(of commit: String, in project: ProjectID) throws -> (path: String, sha256: String) {
+    /// A Git bundle of the commit, made once per commit and used again: also by environments that run the same commit
+    /// and are backed up at the same time.
+    package func bundle(of commit: String, in project: ProjectID) throws -> (path: String, sha256: String) {
         let directory = "\(home)/projects/\(project)/bundles"
         try FileManager.default.createDirectory(
             atPath: directory, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
         let path = "\(directory)/\(commit).bundle"
-        if !FileManager.default.fileExists(atPath: path) {
-            let temporary = "\(path).\(ProcessInfo.processInfo.processIdentifier).new"
+        try Self.bundling.withLock { _ in
+            if !FileManager.default.fileExists(atPath: path) { try makeBundle(of: commit, in: project, at: path) }
+        }
+        return (path, try FileDigest.sha256(ofFile: path))
+    }
+}
+
+extension House {
+    /// One at a time: Git locks the reference that a bundle is made of.
+    private static let bundling = Mutex(())
+
+    /// Every later backup of the commit takes the file as it is, so it must be whole also after a power failure.
+    private func makeBundle(of commit: String, in project: ProjectID, at path: String) throws {
+        let temporary = "\(path).new"
+        unlink(temporary)
+        do {
             try GitRepository(path: gitDirectory(project)).bundle(commit, to: temporary)
+            try Self.flush(temporary)
             guard rename(temporary, path) == 0 else {
                 throw HoldfastError(.system, "cannot keep the bundle of commit \(commit) (errno \(errno))")
             }
+        } catch {
+            unlink(temporary)
+            throw error
         }
-        return (path, try FileDigest.sha256(ofFile: path))
+        try DurableFile.syncDirectory((path as NSString).deletingLastPathComponent)
+    }
+
+    private static func flush(_ path: String) throws {
+        let file = open(path, O_RDONLY | O_CLOEXEC)
+        defer { close(file) }
+        guard file >= 0, fsync(file) == 0 else {
+            throw HoldfastError(errno == ENOSPC ? .noSpace : .system, "cannot write \(path) (errno \(errno))")
+        }
     }
 }
 

@@ -73,8 +73,13 @@ package struct HousePerformer: ActivityPerformer {
     /// A backup counts from its catalogue row on: without one, it never was, and at most unreferenced packs remain.
     private func recoverBackup(_ activity: Activity) throws -> RecoveryOutcome {
         let id = try backupID(activity)
-        if (try? house.catalogue.backup(id)) != nil { return .finished }
-        try forgetUnlisted(id, activity)
+        do {
+            _ = try house.catalogue.backup(id)
+            return .finished
+        } catch let error as HoldfastError where error.code == .notFound {
+            // Only then: a catalogue that cannot be read must not cost a backup that is listed in it.
+            try forgetUnlisted(id, activity)
+        }
         if let environment = activity.environment {
             let staging = "\(house.layout(environment).stagingDirectory)/\(activity.id)"
             try? FileManager.default.removeItem(atPath: staging)

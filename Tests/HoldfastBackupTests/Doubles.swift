@@ -89,6 +89,8 @@ final class MemoryCatalogue: BackupCatalogue {
         var passwords: [ProjectID: [UInt8]] = [:]
     }
     private let state = Mutex(State())
+    /// What looking for a backup throws, as a disk does that fails.
+    let failure = Mutex<HoldfastError?>(nil)
 
     func add(_ project: Project) { state.withLock { $0.projects[project.id] = project } }
     func log(of activity: ActivityID) -> [String] { state.withLock { $0.log[activity] ?? [] } }
@@ -145,7 +147,8 @@ final class MemoryCatalogue: BackupCatalogue {
 
     func insertBackup(_ backup: Backup) throws { state.withLock { $0.backups.insert(backup, at: 0) } }
     func backup(_ id: BackupID) throws -> Backup {
-        try state.withLock { state in
+        if let error = failure.withLock({ $0 }) { throw error }
+        return try state.withLock { state in
             guard let found = state.backups.first(where: { $0.id == id }) else {
                 throw HoldfastError(.notFound, "no backup \(id)")
             }

@@ -129,8 +129,9 @@ struct Assembly {
     }
 
     private func loadMasterKey(isNew: Bool) throws -> InstallationKey {
-        if let text = try? String(contentsOfFile: home.masterKey, encoding: .utf8) {
-            return try InstallationKey(text: Secret(text))
+        // A key that is there and cannot be read is an error, never a reason to write another one over it.
+        if let bytes = try DurableFile.read(home.masterKey) {
+            return try InstallationKey(text: Secret(String(decoding: bytes, as: UTF8.self)))
         }
         guard isNew else {
             throw HoldfastError(

@@ -5,6 +5,7 @@ import HoldfastControl
 import HoldfastEnvironments
 import HoldfastModel
 import HoldfastServer
+import Logging
 
 /// What a receive hook asks `serve`.
 enum PushQuestion: Codable, Sendable {
@@ -78,6 +79,14 @@ struct PushReceiver: Sendable {
     let desk: ActivityDesk
     let home: StateDirectory
     let time: any TimeSource
+    private let logger = Logger(label: "holdfast.pushes")
+
+    init(catalogue: Catalogue, desk: ActivityDesk, home: StateDirectory, time: any TimeSource) {
+        self.catalogue = catalogue
+        self.desk = desk
+        self.home = home
+        self.time = time
+    }
 
     func receive(_ message: PushMessage) throws -> PushAnswer {
         let user = try message.user.map { try catalogue.user($0) } ?? localPusher()
@@ -103,23 +112,46 @@ struct PushReceiver: Sendable {
         try catalogue.audit(entry)
     }
 
-    /// Compares the branches with what is known of them.
+    /// Compares the branches with what is known of them. A project whose repository cannot be read is reported, and
+    /// keeps nobody from the others, nor from restoring its own environments.
     func catchUp() throws {
         for project in try catalogue.projects() {
-            let repository = GitRepository(path: home.gitDirectory(project.id))
-            // The binary may have moved since the hooks were written.
-            try PushHooks(home: home).install(in: repository, project: project.id)
-            let known = try catalogue.environments(in: project.id)
-            let pushes = HandledPushes(home: home, project: project.id)
-            let handled = try pushes.read()
-            for (branch, commit) in try repository.branches() {
-                guard known.first(where: { $0.name == branch })?.headCommit != commit, handled[branch] != commit else {
-                    continue
-                }
-                _ = try desk.submit(.push(project.id, branch: branch, commit: commit), by: nil)
-                try pushes.note(branch, commit)
+            do {
+                try catchUp(project)
+            } catch {
+                logger.error(
+                    "the pushes to a project cannot be looked at",
+                    metadata: ["project": "\(project.id)", "error": "\(error)"])
             }
         }
+    }
+
+    private func catchUp(_ project: Project) throws {
+        let directory = home.gitDirectory(project.id)
+        let repository = try repository(at: directory, of: project)
+        // The binary may have moved since the hooks were written.
+        try PushHooks(home: home).install(in: repository, project: project.id)
+        let known = try catalogue.environments(in: project.id)
+        let pushes = HandledPushes(home: home, project: project.id)
+        let handled = try pushes.read()
+        for (branch, commit) in try repository.branches() {
+            guard known.first(where: { $0.name == branch })?.headCommit != commit, handled[branch] != commit else {
+                continue
+            }
+            _ = try desk.submit(.push(project.id, branch: branch, commit: commit), by: nil)
+            try pushes.note(branch, commit)
+        }
+    }
+
+    /// A crash while the project was made may have left it without a repository; it had nothing in it then.
+    private func repository(at directory: String, of project: Project) throws -> GitRepository {
+        if FileManager.default.fileExists(atPath: directory) { return GitRepository(path: directory) }
+        guard try catalogue.environments(in: project.id).isEmpty else {
+            throw HoldfastError(
+                .notFound, "the Git repository \(directory) is gone",
+                hint: "Put it back from a copy, or fetch the commits from a backup's bundle")
+        }
+        return try GitRepository.create(path: directory, defaultBranch: project.defaultBranch)
     }
 
     /// Whoever can reach the socket is the installation's operator.
