@@ -20,8 +20,10 @@ extension API {
         package var links: Links
 
         package struct GitRepository: Codable, Sendable {
-            /// What one pushes to.
+            /// What one pushes to over HTTP, with an API token as the password.
             package var url: String
+            /// Our addition, for operators: where it lies on the server's machine.
+            package var path: String?
         }
 
         /// What clients of a hosted service read; here nothing is limited.
@@ -38,7 +40,7 @@ extension API {
         }
 
         /// - Parameters:
-        ///   - gitAddress: what one pushes to.
+        ///   - gitAddress: the URL that one pushes to.
         ///   - organization: id of the installation's only organization.
         ///   - links: relations that the caller may see.
         package init(

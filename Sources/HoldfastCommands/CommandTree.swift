@@ -15,6 +15,6 @@ package enum CommandTree {
         EnvironmentRedeploy.self, EnvironmentPause.self, EnvironmentResume.self, EnvironmentDelete.self,
         BackupCreate.self, BackupList.self, BackupGet.self, BackupDelete.self, BackupRestore.self,
         ActivityList.self, ActivityGet.self, ActivityLog.self,
-        UserAdd.self, TokenCreate.self, RepositoryKey.self,
+        UserAdd.self, TokenCreate.self, RepositoryKey.self, GitCredential.self,
     ]
 }

@@ -20,8 +20,11 @@ package protocol Operations: Sendable {
     /// What runs in an environment now; nil if nothing is deployed. Cheap: it reads a file.
     func currentDeployment(of environment: Environment) throws -> RunningDeployment?
 
-    /// What one pushes to.
+    /// The URL that one pushes to over HTTP: `<server>/<project>.git`.
     func gitAddress(of project: ProjectID) -> String
+
+    /// Where the Git repository lies on the server's machine: whoever may write there pushes without a token.
+    func gitDirectory(of project: ProjectID) -> String
 }
 
 /// A project that somebody wants.

@@ -37,9 +37,11 @@ extension Call {
             links["#manage-variables"] = "\(path)/variables"
             links["repository-key"] = "\(path)/repository-key"
         }
-        return API.Project(
+        var view = API.Project(
             project, gitAddress: operations.gitAddress(of: project.id), organization: Path.organization,
             owner: try owner().id.rawValue, links: links)
+        if principal.isOperator { view.repository.path = operations.gitDirectory(of: project.id) }
+        return view
     }
 
     /// The first operator, who owns the only organization.

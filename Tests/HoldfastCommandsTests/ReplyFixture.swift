@@ -5,7 +5,8 @@ enum ReplyFixture {
     static let project = """
         {"id":"shopshopshop2","title":"Shop","default_branch":"main","region":"local","timezone":"UTC",\
         "organization":"home","owner":"u1","vendor":"upsun","status":"active",\
-        "repository":{"url":"/srv/projects/shopshopshop2/repository.git"},\
+        "repository":{"url":"http://127.0.0.1:7070/shopshopshop2.git",\
+        "path":"/srv/projects/shopshopshop2/repository.git"},\
         "subscription":{"license_uri":"","plan":"x","environments":1,"storage":0,"included_users":1,"user_licenses":1,\
         "subscription_management_uri":"","restricted":false,"suspended":false},\
         "created_at":"2026-01-31T12:00:00.000000+00:00","updated_at":"2026-01-31T12:00:00.000000+00:00",\

@@ -143,7 +143,48 @@ import Testing
             replies: ["POST /projects": .init(201, ReplyFixture.project)])
         #expect(run.out == "shopshopshop2\n")
         #expect(run.requests.last?.body == #"{"default_branch":"main","timezone":"Europe/Paris","title":"Shop"}"#)
-        #expect(run.error.contains("git remote add holdfast /srv/projects/shopshopshop2/repository.git"))
+        #expect(run.error.contains("git remote add holdfast http://127.0.0.1:7070/shopshopshop2.git\n"))
+        #expect(run.error.contains(".helper '!holdfast git-credential'"), "\(run.error)")
+    }
+
+    @Test func `project:create names the repository's path where it can be entered`() async throws {
+        try await withTemporaryDirectory { directory in
+            let run = try await CommandFixture.run(
+                ["project:create", "Shop"],
+                replies: [
+                    "POST /projects": .init(
+                        201,
+                        ReplyFixture.project.replacingOccurrences(
+                            of: "/srv/projects/shopshopshop2/repository.git", with: directory))
+                ])
+            #expect(run.error.contains("git remote add holdfast \(directory)\n"), "\(run.error)")
+            #expect(run.error.contains("http://127.0.0.1:7070/shopshopshop2.git"))
+        }
+    }
+
+    @Test func `Git gets the token for our server, and for no other`() async throws {
+        func ask(_ action: String, _ url: String, _ lines: [String]) async throws -> CommandRun {
+            try await CommandFixture.run(
+                ["git-credential", action], answers: lines + [""], variables: ["HOLDFAST_URL": url])
+        }
+        let ours = ["capability[]=authtype", "protocol=http", "host=127.0.0.1:7070"]
+        let get = try await ask("get", "http://127.0.0.1:7070", ours)
+        #expect(get.out == "username=holdfast\npassword=api-token-1\n", "\(get.error)")
+        #expect(get.status == .success)
+        #expect(get.requests.isEmpty)
+        let usual = try await ask(
+            "get", "https://holdfast.example.org", ["protocol=https", "host=holdfast.example.org"])
+        #expect(usual.out.contains("api-token-1"))
+        for other in ["http://127.0.0.1:7071", "http://localhost:7070", "https://127.0.0.1:7070"] {
+            #expect(try await ask("get", other, ours).out.isEmpty, "\(other)")
+        }
+        #expect(try await ask("get", "http://127.0.0.1:7070", ["host=127.0.0.1:7070"]).out.isEmpty)
+        #expect(try await ask("store", "http://127.0.0.1:7070", ours).out.isEmpty)
+        let missing = try await CommandFixture.run(
+            ["git-credential", "get"], answers: ours + [""],
+            variables: ["HOLDFAST_URL": "http://127.0.0.1:7070", "HOLDFAST_TOKEN": ""])
+        #expect(missing.status != .success)
+        #expect(missing.out.isEmpty)
     }
 
     @Test func `tokens and users take roles by environment type`() async throws {

@@ -91,6 +91,7 @@ final class RecordingOperations: Operations {
     }
 
     func gitAddress(of project: ProjectID) -> String { "http://localhost/\(project).git" }
+    func gitDirectory(of project: ProjectID) -> String { "/srv/\(project).git" }
 }
 
 /// A project with three environments, and somebody for each role.

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Foundation
 import HoldfastAPI
 import HoldfastClient
 import HoldfastModel
@@ -50,9 +51,22 @@ package struct ProjectCreate: ClientCommand {
             region: region, timezone: timezone)
         let project = try await session.client.createProject(input)
         session.output.error("Created project \(session.label(project)).")
-        session.output.error("Push to it with:")
-        session.output.error("  git remote add holdfast \(project.value.repository.url)")
-        session.output.error("  git push holdfast \(project.value.defaultBranch)")
+        for line in Self.instructions(project.value, session) { session.output.error(line) }
         session.output.out("\(project.value.id)\n")
+    }
+
+    /// By path where the repository can be entered, else over HTTP.
+    private static func instructions(_ project: API.Project, _ session: Session) -> [String] {
+        let push = "  git push holdfast \(project.defaultBranch)"
+        if let path = project.repository.path, FileManager.default.isWritableFile(atPath: path) {
+            return [
+                "Push to it with:", "  git remote add holdfast \(path)", push,
+                "From other machines, with a token: \(project.repository.url)",
+            ]
+        }
+        return [
+            "Push to it with:", "  git remote add holdfast \(project.repository.url)",
+            "  git config credential.\(session.server).helper '!holdfast git-credential'", push,
+        ]
     }
 }

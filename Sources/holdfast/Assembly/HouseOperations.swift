@@ -2,6 +2,7 @@ import Foundation
 import HoldfastAPI
 import HoldfastBackup
 import HoldfastCatalogue
+import HoldfastCommands
 import HoldfastEnvironments
 import HoldfastModel
 import HoldfastServer
@@ -13,6 +14,8 @@ struct HouseOperations: Operations {
     let house: House
     let home: StateDirectory
     let hooks: PushHooks
+    /// Where clients reach the API; nil: where it listens.
+    let publicURL: String?
 
     func submit(_ request: OperationRequest, by user: UserID) throws -> Activity {
         try desk.submit(request, by: try catalogue.user(user))
@@ -22,9 +25,10 @@ struct HouseOperations: Operations {
         let project = Project(
             id: request.id ?? .random(), title: request.title, defaultBranch: request.defaultBranch,
             region: request.region, timeZone: request.timeZone, createdAt: house.time.now())
+        let directory = home.gitDirectory(project.id)
+        let wasThere = FileManager.default.fileExists(atPath: directory)
         try catalogue.createProject(project)
         do {
-            let directory = home.gitDirectory(project.id)
             try FileManager.default.createDirectory(
                 atPath: (directory as NSString).deletingLastPathComponent, withIntermediateDirectories: true,
                 attributes: [.posixPermissions: 0o700])
@@ -33,6 +37,8 @@ struct HouseOperations: Operations {
             try house.repositories.create(project.id)
         } catch {
             try? catalogue.removeProject(project.id)
+            // What was made here and has never held anything; else the id could not be used again.
+            if !wasThere { try? FileManager.default.removeItem(atPath: directory) }
             throw error
         }
         return project
@@ -63,5 +69,12 @@ struct HouseOperations: Operations {
         return running
     }
 
-    func gitAddress(of project: ProjectID) -> String { home.gitDirectory(project) }
+    func gitAddress(of project: ProjectID) -> String {
+        let stored = try? String(contentsOfFile: home.url, encoding: .utf8)
+        var url = publicURL ?? stored?.trimmingCharacters(in: .whitespacesAndNewlines) ?? ClientDefaults.url
+        while url.hasSuffix("/") { url.removeLast() }
+        return "\(url)/\(project).git"
+    }
+
+    func gitDirectory(of project: ProjectID) -> String { home.gitDirectory(project) }
 }

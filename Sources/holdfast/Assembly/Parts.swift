@@ -29,7 +29,8 @@ final class Parts: Sendable {
         let desk = ActivityDesk(catalogue: catalogue, time: house.time) { runner.wake() }
         let hooks = PushHooks(home: home)
         self.runner = runner
-        operations = HouseOperations(catalogue: catalogue, desk: desk, house: house, home: home, hooks: hooks)
+        operations = HouseOperations(
+            catalogue: catalogue, desk: desk, house: house, home: home, hooks: hooks, publicURL: settings.url)
         crons = CronTicker(house: house, desk: desk, maximumJitter: settings.cronJitterSeconds)
         watch = ProcessWatch(house: house, launcher: launcher, gatewayListen: listen.gateway)
         let receiver = PushReceiver(catalogue: catalogue, desk: desk, home: home, time: house.time)

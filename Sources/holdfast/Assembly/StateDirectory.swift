@@ -1,6 +1,7 @@
 import Foundation
 import HoldfastBackup
 import HoldfastControl
+import HoldfastEnvironments
 import HoldfastModel
 
 /// The state directory: where everything lies that an installation has.
@@ -50,22 +51,18 @@ struct StateDirectory: Sendable {
         if Int(status.st_mode & 0o7777) != mode { chmod(directory, mode_t(mode)) }
     }
 
-    /// Writes a file that only its owner may read, in one step.
+    /// Writes a file that only its owner may read, in one step; it is there after a power failure, too. The master key
+    /// is such a file: the catalogue may already hold what only this key opens.
     func writePrivate(_ text: String, to file: String) throws {
-        let temporary = "\(file).new"
-        let descriptor = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0o600)
-        guard descriptor >= 0 else { throw HoldfastError(.system, "cannot write \(file) (errno \(errno))") }
-        defer { close(descriptor) }
-        let bytes = Array(text.utf8)
-        guard write(descriptor, bytes, bytes.count) == bytes.count, fsync(descriptor) == 0,
-            rename(temporary, file) == 0
-        else { throw HoldfastError(.system, "cannot write \(file) (errno \(errno))") }
+        try DurableFile.write(Array(text.utf8), to: file, mode: 0o600)
     }
 }
 
 /// `settings.json`: what an operator may change; `serve` reads it when it starts, and writes the defaults once.
 struct Settings: Codable, Sendable {
     var region = "local"
+    /// Where clients reach the API, if something stands in front of it; without one, where it listens.
+    var url: String?
     var sites: [SiteConfiguration]
     /// How many sites must have stored a backup before it counts.
     var quorum = 1
@@ -109,6 +106,11 @@ struct Settings: Codable, Sendable {
         guard !sites.isEmpty, names.count == sites.count, sites.allSatisfy({ $0.path.hasPrefix("/") }) else {
             throw HoldfastError(
                 .invalidInput, "sites in \(home.settings) need different names and absolute paths")
+        }
+        if let url, !(url.hasPrefix("https://") || url.hasPrefix("http://")) {
+            throw HoldfastError(
+                .invalidInput, "url in \(home.settings) is '\(url)'",
+                hint: "Use one such as https://holdfast.example.org")
         }
         guard (1...sites.count).contains(quorum) else {
             throw HoldfastError(
