@@ -55,7 +55,7 @@ struct HoldFailures {
     }
 
     @Test(arguments: ["holdfast", "holdfast-guard"])
-    func `supervisor or guard killed in a hold: the gate opens at once, the activity says why`(name: String)
+    func `supervisor or guard killed in a hold: the gate opens at once, and no request fails`(name: String)
         throws
     {
         let installation = try ledger()
@@ -72,8 +72,6 @@ struct HoldFailures {
         #expect(statuses == [201])
         #expect(slowest < 4, "\(slowest)")
         installation.note("\(name) killed: slowest \(slowest) s")
-        // It stands at the point for 30 s, and then finds that the hold was lost.
-        #expect(try installation.waitUntil(seconds: 90) { try log(installation).contains("was lost in the hold") })
     }
 
     @Test func `a stalled upload does not close the gate, and the reason names it without its query`() throws {
