@@ -78,7 +78,7 @@ struct HoldFailures {
         let installation = try ledger()
         defer { installation.end() }
         installation.killServer()
-        try installation.start(settings: ["drainPatienceMilliseconds": 3_000])
+        try installation.start(settings: ["drainPatienceMilliseconds": 10_000])
         let address = try installation.addressFromState()
         let host = String(address.dropFirst("http://".count).dropLast())
         let upload = try StalledUpload(host: host, port: installation.gatewayPort)
@@ -96,6 +96,7 @@ struct HoldFailures {
         #expect(slowest < 3, "\(slowest)")
         installation.note("stalled upload: slowest \(slowest) s")
         #expect(try installation.backups() == [])
+        // The gateway gives the app five seconds to notice that the rest will not come.
         upload.end()
         try installation.must("backup:create", "-p", installation.project, "-e", "main", "-y")
         #expect(try installation.backups().count == 1)

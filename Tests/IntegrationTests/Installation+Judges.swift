@@ -94,8 +94,7 @@ final class StalledUpload: Sendable {
 
     func end() {
         process.withLock { process in
-            process.terminate()
-            process.waitUntilExit()
+            if process.isRunning { process.terminate() }
         }
     }
 }
