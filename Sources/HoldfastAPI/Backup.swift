@@ -23,6 +23,8 @@ extension API {
         @Nullable package var sizeObjectStorage: Int64?
         @Nullable package var deployment: String?
         package var restorable: Bool
+        /// Why it is not restorable now; null if it is.
+        @Nullable package var restorableProblem: String?
         package var automated: Bool
         /// Our additions.
         package var project: ProjectID
@@ -38,25 +40,40 @@ extension API {
             package var name: String
             package var complete: Bool
             @Nullable package var problem: String?
-            /// False if it lies on one device with another site.
-            package var separate: Bool
+            /// False if it lies on one device with another site; null while that cannot be seen.
+            @Nullable package var separate: Bool?
+            /// False if it cannot be reached now.
+            package var reachable: Bool
+
+            init(_ placement: SitePlacement, separate: Bool?, reachable: Bool) {
+                name = placement.site
+                complete = placement.isComplete
+                self.reachable = reachable
+                problem = placement.problem
+                self.separate = separate
+            }
         }
 
-        package init(_ backup: HoldfastModel.Backup, links: Links) {
+        /// - Parameter now: how the project's sites are; without, what was known when the backup was taken is told.
+        package init(_ backup: HoldfastModel.Backup, links: Links, now: [SiteState] = []) {
             id = backup.id
             status = backup.status.rawValue
             commitId = backup.commit
             environment = backup.environmentName
             safe = backup.safe
-            restorable = backup.status == .created
+            let obstacle = backup.restoreObstacle(now: now)
+            restorable = obstacle == nil
             automated = backup.automated
             project = backup.project
             snapshot = backup.snapshot
             degraded = backup.isDegraded
-            sites = backup.sites.map {
-                Site(name: $0.site, complete: $0.isComplete, problem: $0.problem, separate: $0.isNotSeparate != true)
+            sites = backup.sites.map { placement in
+                Site(
+                    placement, separate: backup.isSeparate(placement.site, now: now),
+                    reachable: now.first { $0.site == placement.site }?.isReachable ?? true)
             }
             self.links = links
+            restorableProblem = obstacle
             createdAt = backup.createdAt
             updatedAt = backup.updatedAt
             sizeOfVolumes = backup.sizeBytes

@@ -22,6 +22,7 @@ struct BackupActivity {
         let source = try BackupSource(environment: environment, house: house)
         let sites = try house.repositories.sites(of: environment.project)
         let repository = try house.repositories.open(environment.project, on: sites)
+        CatchUp(project: environment.project, house: house, context: context).run(repository)
         let parent = try latestSnapshot(repository)
         let session = try repository.beginBackup(BackupOptions(parent: parent))
         var finished = false

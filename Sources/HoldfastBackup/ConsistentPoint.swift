@@ -12,19 +12,25 @@ struct ConsistentPoint {
     let context: ActivityContext
 
     func take(into manifest: inout BackupManifest, safe: Bool, staging: Staging) throws {
-        var attempt = 1
+        var attempts = Attempts()
         while true {
-            let sessions = try ServiceSessions(
-                source: source, label: "holdfast-\(manifest.backup)", log: { context.log($0) })
+            let sessions: ServiceSessions
+            do {
+                sessions = try ServiceSessions(
+                    source: source, label: "holdfast-\(manifest.backup)", log: { context.log($0) })
+            } catch let error as HoldfastError {
+                throw error.after(attempts.firstFailure)
+            }
             defer { sessions.close() }
-            try preCopy(sessions, &manifest)
+            do { try preCopy(sessions, &manifest) } catch let error as HoldfastError {
+                throw error.after(attempts.firstFailure)
+            }
             house.reached(.backupPreCopied)
             if safe {
                 var evidence: HoldEvidence?
                 // A hold that ended before its marks leaves sessions and pre-copy as good as they were.
                 while evidence == nil, sessions.isFresh {
-                    evidence = try hold(sessions, staging, isLast: attempt >= BackupActivity.attempts)
-                    attempt += 1
+                    evidence = try hold(sessions, staging, &attempts)
                 }
                 guard let evidence else { continue }
                 manifest.hold = evidence
@@ -64,32 +70,51 @@ struct ConsistentPoint {
         }
     }
 
+    /// What the tries at the point have come to.
+    private struct Attempts {
+        var tries = HoldTries()
+        /// How often a hold was begun, or could not be.
+        var count = 0
+        /// Why the first one failed: what came after it is often only its consequence.
+        var firstFailure: HoldfastError?
+    }
+
     /// One try at a consistent point.
     ///
     /// - Returns: the evidence of an unbroken hold; nil if it broke and may be tried again.
-    /// - Throws: when it failed for good, or on the last try.
-    private func hold(_ sessions: ServiceSessions, _ staging: Staging, isLast: Bool) throws -> HoldEvidence? {
-        let coordinator = HoldCoordinator(gate: house.gate, freezer: house.freezer, time: house.time)
+    /// - Throws: when it failed for good, or on the last try; the first failure is part of the reason.
+    private func hold(
+        _ sessions: ServiceSessions, _ staging: Staging, _ attempts: inout Attempts
+    ) throws -> HoldEvidence? {
+        let coordinator = HoldCoordinator(
+            gate: house.gate, freezer: house.freezer, time: house.time, log: { [context] in context.log($0) })
+        attempts.count += 1
+        let begun = attempts.tries.count
         session.pauseWork()
         defer { session.resumeWork() }
+        let failure: HoldfastError
         do {
-            let evidence = try coordinator.hold(source.environment.id, limits: house.holdLimits) { scope in
+            let evidence = try coordinator.hold(
+                source.environment.id, limits: house.holdLimits, tries: &attempts.tries
+            ) { scope in
                 house.reached(.backupFrozen)
                 try mark(sessions, staging) { scope.marked($0) }
                 house.reached(.backupMarked)
             }
             context.log(evidence.summary)
             if evidence.unbroken { return evidence }
-            guard !isLast else {
-                throw HoldfastError(
-                    .timedOut, "the hold was broken \(BackupActivity.attempts) times, so the backup is not consistent",
-                    hint: "Look at the load of the machine, or take a live backup with --live")
-            }
-            context.log("The hold was broken before it ended; trying again.")
-        } catch let error as HoldfastError where error.isTemporary && !isLast {
-            context.log("No consistent point yet: \(error). Trying again.")
-            Thread.sleep(forTimeInterval: house.retryDelay)
+            failure = HoldfastError(
+                .timedOut, "the hold was broken, so the backup is not consistent",
+                hint: "Look at the load of the machine, or take a live backup with --live")
+        } catch let error as HoldfastError {
+            failure = error
         }
+        let foundNoMoment = attempts.tries.count == begun && attempts.tries.waited >= house.holdLimits.patience
+        let mayTryAgain = attempts.count < BackupActivity.attempts && !foundNoMoment
+        guard failure.isTemporary, mayTryAgain else { throw failure.after(attempts.firstFailure) }
+        attempts.firstFailure = attempts.firstFailure ?? failure
+        context.log("No consistent point yet: \(failure). Trying again.")
+        Thread.sleep(forTimeInterval: house.retryDelay)
         return nil
     }
 
@@ -167,5 +192,16 @@ extension HoldEvidence {
         "held \(Int(heldForMilliseconds.rounded())) ms (\(requestsHeld) requests, longest "
             + "\(Int(longestRequestMilliseconds.rounded())) ms), "
             + (unbroken ? "consistent" : "broken")
+            + ((tries ?? 1) > 1
+                ? "; the \(tries ?? 1) tries held \(Int((heldInAllMilliseconds ?? 0).rounded())) ms in all" : "")
+    }
+}
+
+extension HoldfastError {
+    /// The error of a later try that says with what it began, unless it was the same.
+    package func after(_ first: HoldfastError?) -> HoldfastError {
+        guard let first, first.message != message else { return self }
+        let began = first.cause.map { "\(first.message): \($0)" } ?? first.message
+        return HoldfastError(code, "\(began); tried again: \(message)", hint: hint ?? first.hint, cause: cause)
     }
 }

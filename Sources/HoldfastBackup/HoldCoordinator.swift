@@ -2,22 +2,6 @@ import Foundation
 import HoldfastModel
 import Synchronization
 
-/// The bounds of one hold.
-package struct HoldLimits: Sendable, Equatable {
-    /// How long gate and freeze last without a renewal.
-    package var lease: Duration
-    /// How long running requests, crons and workers may take to end.
-    package var drain: Duration
-    /// The longest hold in all; the gateway opens by itself after it.
-    package var cap: Duration
-
-    package init(lease: Duration = .seconds(5), drain: Duration = .seconds(10), cap: Duration = .seconds(15)) {
-        self.lease = lease
-        self.drain = drain
-        self.cap = cap
-    }
-}
-
 /// What happens inside a hold, and when: milliseconds since the gate closed.
 package final class HoldScope: Sendable {
     private let time: any TimeSource
@@ -39,154 +23,181 @@ package final class HoldScope: Sendable {
     var recordedMarks: [String: Double] { marks.withLock { $0 } }
 }
 
-/// Closes the gate, waits, freezes, lets a body take its marks, thaws, opens: the order that makes one point in time.
+/// Waits for a good moment, closes the gate, drains, freezes, lets a body take its marks, thaws, opens: the order that
+/// makes one point in time.
 ///
 /// Whatever the body does, processes are thawed and the gate is opened before this returns; if this process dies,
-/// both leases end with its connections.
+/// both leases end with its connections; if it stands still, the freeze's lease ends before the gate's.
 package struct HoldCoordinator: Sendable {
     package let gate: any RequestGate
     package let freezer: any ProcessFreezer
     package let time: any TimeSource
+    /// Takes lines for people.
+    private let log: @Sendable (String) -> Void
 
-    package init(gate: any RequestGate, freezer: any ProcessFreezer, time: any TimeSource) {
+    package init(
+        gate: any RequestGate, freezer: any ProcessFreezer, time: any TimeSource,
+        log: @escaping @Sendable (String) -> Void = { _ in }
+    ) {
         self.gate = gate
         self.freezer = freezer
         self.time = time
+        self.log = log
     }
 
     /// Runs `body` while nothing of the environment moves.
     ///
+    /// - Parameter tries: the tries at the same point before this one; this one is added, however it ends.
     /// - Returns: the evidence; the caller must look at `unbroken`.
-    /// - Throws: `timedOut` with what blocked the drain, the body's own error, or what gateway and supervisor say.
+    /// - Throws: `timedOut` with what blocked the drain or stood in the way of closing the gate, `unavailable` if gate
+    ///   or freeze were lost, the body's own error, or what gateway and supervisor say.
     package func hold(
-        _ environment: EnvironmentID, limits: HoldLimits, body: (HoldScope) throws -> Void
+        _ environment: EnvironmentID, limits: HoldLimits, tries: inout HoldTries, body: (HoldScope) throws -> Void
     ) throws -> HoldEvidence {
+        try awaitGoodMoment(environment, limits, &tries)
         // The freeze's connection is made first: nothing that can be done before belongs into the hold.
-        let freeze = try freezer.beginFreeze(environment, lease: limits.lease)
-        defer { freeze.abandon() }
-        let gateHold = try gate.hold(environment, lease: limits.lease, cap: limits.cap)
-        defer { gateHold.abandon() }
-        let scope = HoldScope(time: time)
-        let keeper = LeaseKeeper(every: limits.lease / 3) {
-            try gateHold.renew()
-            try freeze.renew()
+        let freeze = try freezer.beginFreeze(environment, lease: limits.lease - limits.lead)
+        let closing = time.monotonicNanoseconds()
+        let gateHold: any GateHold
+        do {
+            gateHold = try gate.hold(environment, lease: limits.lease, cap: limits.cap)
+        } catch {
+            freeze.abandon()
+            throw error
         }
-        defer { keeper.stop() }
-
-        var evidence = HoldEvidence(epoch: gateHold.epoch, closedAt: time.now())
-        evidence.drainedAtMilliseconds = try drain(gateHold, freeze, limits, scope)
-        let frozen = try freeze.freeze()
-        evidence.frozenAtMilliseconds = scope.elapsedMilliseconds
-        evidence.freezeMethod = frozen.method
-        evidence.workersFrozenInPlace = frozen.workersFrozenInPlace
-        try body(scope)
-        evidence.marksAtMilliseconds = scope.recordedMarks
-        // Thaw before the gate opens: a released request must find a running app.
-        try freeze.thaw()
-        let report = try gateHold.release()
-        evidence.add(report, leaseKept: keeper.stop())
-        return evidence
+        let scope = HoldScope(time: time)
+        let keeper = HoldKeeper(gateHold, freeze, limits: limits, time: time, closing: closing)
+        tries.count += 1
+        do {
+            var evidence = HoldEvidence(epoch: gateHold.epoch, closedAt: time.now())
+            evidence.drainedAtMilliseconds = try drain(gateHold, freeze, limits, scope, &tries)
+            let frozen = try freeze.freeze()
+            evidence.frozenAtMilliseconds = scope.elapsedMilliseconds
+            evidence.freezeMethod = frozen.method
+            evidence.workersFrozenInPlace = frozen.workersFrozenInPlace
+            try body(scope)
+            evidence.marksAtMilliseconds = scope.recordedMarks
+            // Thaw before the gate opens: a released request must find a running app.
+            try keeper.thaw()
+            evidence.add(try keeper.release(), keeper.loss)
+            tries.heldMilliseconds += evidence.heldForMilliseconds
+            evidence.tries = tries.count
+            evidence.heldInAllMilliseconds = tries.heldMilliseconds
+            return evidence
+        } catch {
+            // What a lost hold made fail is not the reason.
+            let reason = keeper.loss ?? error
+            let report = keeper.end()
+            tries.heldMilliseconds += report?.heldForMilliseconds ?? scope.elapsedMilliseconds
+            throw reason
+        }
     }
 
     /// Runs `body` behind the closed gate without freezing anything: for switches, where processes are replaced.
     package func holdRequests(
         _ environment: EnvironmentID, limits: HoldLimits, body: () throws -> Void
     ) throws -> HoldEvidence {
+        var tries = HoldTries()
+        try awaitGoodMoment(environment, limits, &tries)
+        let closing = time.monotonicNanoseconds()
         let gateHold = try gate.hold(environment, lease: limits.lease, cap: limits.cap)
-        defer { gateHold.abandon() }
-        let keeper = LeaseKeeper(every: limits.lease / 3) { try gateHold.renew() }
-        defer { keeper.stop() }
+        let keeper = HoldKeeper(gateHold, nil, limits: limits, time: time, closing: closing)
+        defer { keeper.end() }
         var evidence = HoldEvidence(epoch: gateHold.epoch, closedAt: time.now())
-        switch try gateHold.drain(timeout: limits.drain) {
+        switch try drainGate(gateHold, limits) {
         case .drained(let milliseconds): evidence.drainedAtMilliseconds = milliseconds
-        case .blocked(let blockers): throw Self.notDrained(blockers, limits)
+        case .blocked(let requests): throw Self.notDrained(requests.map(\.description))
         }
         try body()
-        let report = try gateHold.release()
-        evidence.add(report, leaseKept: keeper.stop())
+        evidence.add(try keeper.release(), keeper.loss)
         return evidence
     }
 
+    // MARK: Before
+
+    /// Waits, with the gate open, for what a drain would wait for in vain.
+    private func awaitGoodMoment(
+        _ environment: EnvironmentID, _ limits: HoldLimits, _ tries: inout HoldTries
+    ) throws {
+        let moment = GoodMoment(limits: limits, blamed: tries.blamed)
+        let start = time.monotonicNanoseconds()
+        let before = tries.waited
+        var named: Set<UInt64> = []
+        while true {
+            let running = try gate.running(environment)
+            let waited = Duration.nanoseconds(Int64(time.monotonicNanoseconds() - start))
+            tries.waited = before + waited
+            switch moment.decide(running, waited: waited, waitedInAll: tries.waited) {
+            case .close: return
+            case .giveUp(let requests):
+                throw HoldfastError(
+                    .timedOut,
+                    "no good moment to close the gate within \(tries.waited.milliseconds / 1000) s, still running: "
+                        + requests.prefix(5).map(\.description).joined(separator: "; "),
+                    hint: "Try again when these have ended, or take a live backup with --live")
+            case .wait(let requests):
+                for request in requests.prefix(5) where named.count < 20 && named.insert(request.id).inserted {
+                    log("Waiting with the gate open for \(request).")
+                }
+                Thread.sleep(forTimeInterval: 0.05)
+            }
+        }
+    }
+
+    // MARK: The drain
+
     /// Requests and workers come to an end at the same time.
     private func drain(
-        _ gateHold: any GateHold, _ freeze: any FreezeLease, _ limits: HoldLimits, _ scope: HoldScope
+        _ gateHold: any GateHold, _ freeze: any FreezeLease, _ limits: HoldLimits, _ scope: HoldScope,
+        _ tries: inout HoldTries
     ) throws -> Double {
+        let late = Mutex<[String]>([])
         let outcomes = try inParallel([
-            { @Sendable () throws -> DrainOutcome in try gateHold.drain(timeout: limits.drain) },
+            { @Sendable () throws -> DrainOutcome in try drainGate(gateHold, limits) },
             { @Sendable () throws -> DrainOutcome in
-                let late = try freeze.quiesce(timeout: limits.drain)
-                return late.isEmpty ? .drained(atMilliseconds: 0) : .blocked(by: late)
+                let names = try freeze.quiesce(timeout: limits.drain)
+                late.withLock { $0 = names }
+                return .drained(atMilliseconds: 0)
             },
         ])
-        let blockers = outcomes.flatMap { outcome -> [String] in
-            if case .blocked(let names) = outcome { names } else { [] }
+        var blockers = late.withLock { $0 }
+        for case .blocked(let requests) in outcomes {
+            tries.blamed.formUnion(requests.map(\.id))
+            blockers += requests.map(\.description)
         }
-        guard blockers.isEmpty else { throw Self.notDrained(blockers, limits) }
+        guard blockers.isEmpty else { throw Self.notDrained(blockers) }
         return scope.elapsedMilliseconds
     }
 
-    private static func notDrained(_ blockers: [String], _ limits: HoldLimits) -> HoldfastError {
+    /// A request whose client has stopped in the middle of it is not waited for any longer than it takes to see that.
+    private func drainGate(_ gateHold: any GateHold, _ limits: HoldLimits) throws -> DrainOutcome {
+        let moment = GoodMoment(limits: limits)
+        var left = limits.drain
+        while true {
+            let step = min(limits.grace, left)
+            left -= step
+            let outcome = try gateHold.drain(timeout: step)
+            guard case .blocked(let requests) = outcome, left >= .milliseconds(1),
+                !requests.contains(where: moment.isStalled)
+            else { return outcome }
+        }
+    }
+
+    private static func notDrained(_ blockers: [String]) -> HoldfastError {
         HoldfastError(
             .timedOut,
-            "not drained within \(limits.drain.milliseconds.formatted()) ms, still running: "
-                + blockers.joined(separator: ", "),
+            "not drained, still running: " + blockers.prefix(5).joined(separator: "; "),
             hint: "Try again when these have ended, or take a live backup with --live")
     }
 }
 
 extension HoldEvidence {
-    fileprivate mutating func add(_ report: GateReport, leaseKept: Bool) {
+    fileprivate mutating func add(_ report: GateReport, _ loss: HoldfastError?) {
         closedAt = report.closedAt
         heldForMilliseconds = report.heldForMilliseconds
         requestsHeld = report.requestsHeld
         longestRequestMilliseconds = report.longestRequestMilliseconds
         requestsRefused = report.requestsRefused
-        unbroken = report.unbroken && leaseKept
-    }
-}
-
-extension Duration {
-    /// Whole milliseconds, rounded towards zero.
-    package var milliseconds: Int64 {
-        components.seconds * 1000 + components.attoseconds / 1_000_000_000_000_000
-    }
-}
-
-/// Renews a lease from a thread of its own, so that no hashing or database can make it late.
-private final class LeaseKeeper: Sendable {
-    private struct State {
-        var stopped = false
-        var failed = false
-    }
-    private let state = Mutex(State())
-    private let wake = DispatchSemaphore(value: 0)
-
-    init(every interval: Duration, renew: @escaping @Sendable () throws -> Void) {
-        let thread = Thread { [self] in
-            while wake.wait(timeout: .now() + .milliseconds(Int(interval.milliseconds))) == .timedOut {
-                do {
-                    try renew()
-                } catch {
-                    state.withLock { state in
-                        if !state.stopped { state.failed = true }
-                    }
-                    return
-                }
-            }
-        }
-        thread.name = "lease"
-        thread.qualityOfService = .userInteractive
-        thread.start()
-    }
-
-    /// Ends the renewals; answers whether none of them failed.
-    @discardableResult
-    func stop() -> Bool {
-        let (wasStopped, kept) = state.withLock { state in
-            defer { state.stopped = true }
-            return (state.stopped, !state.failed)
-        }
-        if !wasStopped { wake.signal() }
-        return kept
+        unbroken = report.unbroken && loss == nil
     }
 }

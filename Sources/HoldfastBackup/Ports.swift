@@ -9,6 +9,10 @@ import HoldfastModel
 
 /// The gate in front of an environment. Implemented by the gateway's client.
 package protocol RequestGate: Sendable {
+    /// What has passed the gate and not ended, the longest first; no streams. Changes nothing.
+    ///
+    /// - Throws: `unavailable` if the gateway cannot be reached.
+    func running(_ environment: EnvironmentID) throws -> [PassedRequest]
     /// Closes the gate: from now on new requests are parked. The result's lifetime is the lease.
     ///
     /// - Throws: `unavailable` if the gateway cannot be reached, `conflict` if another hold is open.
@@ -30,8 +34,37 @@ package protocol GateHold: Sendable {
 package enum DrainOutcome: Sendable, Equatable {
     /// Milliseconds since the gate closed.
     case drained(atMilliseconds: Double)
-    /// What still ran when the time was over, for people: `POST /upload, 12.4 s`.
-    case blocked(by: [String])
+    /// What still ran when the time was over, the longest first.
+    case blocked(by: [PassedRequest])
+}
+
+/// A request that the app has got, or is getting.
+package struct PassedRequest: Sendable, Hashable, CustomStringConvertible {
+    /// The gateway's number of it.
+    package var id: UInt64
+    /// Method and path, without the query.
+    package var line: String
+    /// Since it was sent to the app.
+    package var milliseconds: Double
+    /// False while its client has not sent all of it.
+    package var isReceived: Bool
+    /// Since something of it came last from its client.
+    package var silentMilliseconds: Double
+
+    package init(id: UInt64, line: String, milliseconds: Double, isReceived: Bool, silentMilliseconds: Double) {
+        self.id = id
+        self.line = line
+        self.milliseconds = milliseconds
+        self.isReceived = isReceived
+        self.silentMilliseconds = silentMilliseconds
+    }
+
+    /// For people: `POST /upload, 12.4 s`.
+    package var description: String {
+        let shown = line.count > 200 ? line.prefix(200) + "…" : line
+        return "\(shown), \((milliseconds / 100).rounded() / 10) s"
+            + (isReceived ? "" : ", not all of it sent by its client")
+    }
 }
 
 /// What the gateway says of a hold that ended.
@@ -63,11 +96,14 @@ package protocol ProcessFreezer: Sendable {
 }
 
 /// A freeze in the making. Its connection is the lease: when it ends, everything is thawed.
+///
+/// Everything here may be called from several threads.
 package protocol FreezeLease: Sendable {
     /// Asks workers with a quiesce signal to finish their unit of work; answers who did not say so in time.
     func quiesce(timeout: Duration) throws -> [String]
     func freeze() throws -> FreezeOutcome
-    func renew() throws
+    /// Renews the lease, to end at `until` at the latest: nanoseconds of the machine's monotonic clock.
+    func renew(until: UInt64) throws
     /// - Throws: if the lease had run out before, or a process could not be thawed.
     func thaw() throws
     func abandon()
@@ -106,6 +142,10 @@ package protocol BackupCatalogue: Sendable {
     func insertBackup(_ backup: Backup) throws
     func backup(_ id: BackupID) throws -> Backup
     func backups(of environment: EnvironmentID) throws -> [Backup]
+    /// All backups of a project, those of deleted environments too.
+    func backups(in project: ProjectID) throws -> [Backup]
+    /// What is known now about the sites that hold a backup.
+    func updateSites(of id: BackupID, to sites: [SitePlacement], at date: Date) throws
     func markDeleting(_ id: BackupID, at date: Date) throws
     func removeBackup(_ id: BackupID) throws
 

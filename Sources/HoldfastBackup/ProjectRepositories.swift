@@ -64,6 +64,16 @@ package struct ProjectRepositories: Sendable {
         return ProjectSites(store: try ReplicatedBlobStore(sites: stores, quorum: quorum))
     }
 
+    /// How the sites of a project are at this moment.
+    package func siteStates(of project: ProjectID) -> [SiteState] {
+        sites.map { site in
+            let store = FileBlobStore(root: path(of: project, on: site))
+            // The folder may be there without the disk that belongs on it.
+            let isReachable = (try? store.size(.config)) != nil
+            return SiteState(site: site.name, isReachable: isReachable, device: isReachable ? store.device() : nil)
+        }
+    }
+
     package func open(_ project: ProjectID, on sites: ProjectSites) throws -> Repository {
         try Repository.open(store: sites.store, password: try password(of: project))
     }

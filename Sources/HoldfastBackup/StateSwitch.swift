@@ -30,7 +30,8 @@ struct StateSwitch {
     func perform(from old: CurrentState?, to new: CurrentState, keepPrevious: Bool) throws -> HoldEvidence {
         let stale = try layout.readPrevious()
         let hooks = old?.deployment.id != new.deployment.id && new.deployment.restoredFrom == nil
-        let coordinator = HoldCoordinator(gate: house.gate, freezer: house.freezer, time: house.time)
+        let coordinator = HoldCoordinator(
+            gate: house.gate, freezer: house.freezer, time: house.time, log: { [context] in context.log($0) })
         var evidence: HoldEvidence?
         evidence = try coordinator.holdRequests(environment.id, limits: house.switchLimits) {
             house.reached(.switchHeld)

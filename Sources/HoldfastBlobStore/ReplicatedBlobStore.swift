@@ -166,6 +166,18 @@ public final class ReplicatedBlobStore: BlobStore {
         }
     }
 
+    /// Asks one site, and waits for it as long as for a quorum.
+    func ask<Answer: Sendable>(
+        only site: Int, _ call: @escaping @Sendable (any BlobStore) throws -> Answer
+    ) throws -> Answer {
+        let participant = replication.update { $0.admit(only: site) }
+        guard let answer = ask([participant], quorum: 1, putting: nil, call).answers[site] else {
+            throw HoldfastError(
+                .timedOut, "site '\(sites[site].name)' does not answer", hint: "Check its disk or network")
+        }
+        return try answer.get()
+    }
+
     /// Takes back what was known against sites that are healed.
     func forgive(_ healed: [Int]) {
         replication.update { replication in
@@ -198,7 +210,7 @@ extension ReplicatedBlobStore {
     ///   - quorum: How many successes are enough.
     ///   - size: Bytes of the put; nil if the call is not a put.
     /// - Returns: The answers by site, without those that did not come in time, and the verdict at the end.
-    private func ask<Answer: Sendable>(
+    func ask<Answer: Sendable>(
         _ participants: [Participant], quorum: Int, putting size: Int?,
         _ call: @escaping @Sendable (any BlobStore) throws -> Answer
     ) -> (answers: [Int: Result<Answer, HoldfastError>], verdict: QuorumTally.Verdict) {
@@ -239,7 +251,7 @@ extension ReplicatedBlobStore {
     }
 
     /// Asks all sites that are not late; one success is enough to stop waiting for those that hang.
-    private func askAll<Answer: Sendable>(
+    func askAll<Answer: Sendable>(
         _ call: @escaping @Sendable (any BlobStore) throws -> Answer
     ) -> [Int: Result<Answer, HoldfastError>] {
         let participants = replication.update { $0.admitQuestion() }
@@ -360,10 +372,13 @@ extension ReplicatedBlobStore {
 
     private func belowQuorum(_ name: BlobName, stored: Int) -> HoldfastError {
         let worst = replication.read { $0.worstProblem }
-        let code: HoldfastError.Code = worst?.error.code == .noSpace ? .noSpace : .unavailable
-        let culprit = worst.map { "; site '\(sites[$0.site].name)' failed" } ?? ""
+        let short = "\(name) is on \(stored) of the \(quorum) sites that are required"
+        guard let worst else { return HoldfastError(.unavailable, short) }
+        // The cause first: it is what somebody can do something about.
         return HoldfastError(
-            code, "\(name) is on \(stored) of the \(quorum) sites that are required\(culprit)", cause: worst?.error)
+            worst.error.code == .noSpace ? .noSpace : .unavailable,
+            "\(worst.error.message) on site '\(sites[worst.site].name)', so \(short)",
+            hint: worst.error.hint, cause: worst.error.cause)
     }
 
     private func noSite<Answer>(

@@ -121,6 +121,9 @@ package struct Replication: Sendable {
         standings.indices.filter { !standings[$0].isLate }.map { admit($0) }
     }
 
+    /// One site, whatever is known of it, counted as asked.
+    package mutating func admit(only site: Int) -> Participant { admit(site) }
+
     /// Sites in the order in which to read from them: good ones first, those that may hang last.
     package var readingOrder: [Int] {
         func rank(_ standing: SiteStanding) -> Int {

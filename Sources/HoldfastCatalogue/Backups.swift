@@ -54,6 +54,16 @@ extension Catalogue {
         }
     }
 
+    /// What is known now about the sites that hold a backup.
+    package func updateSites(of id: BackupID, to sites: [SitePlacement], at date: Date) throws {
+        try write { database in
+            var backup = try Self.backup(id, database)
+            backup.sites = sites
+            backup.updatedAt = date
+            try BackupRecord(backup).update(database)
+        }
+    }
+
     /// From here on it can no longer be restored.
     package func markDeleting(_ id: BackupID, at date: Date) throws {
         try write { database in

@@ -53,6 +53,42 @@ public struct Backup: Sendable, Codable, Hashable, Identifiable {
     }
 
     public var isDegraded: Bool { sites.contains { !$0.isComplete } }
+
+    /// Why it cannot be restored as things are; nil if it can.
+    ///
+    /// - Parameter now: how its project's sites are; a site that is not among them counts as reachable.
+    public func restoreObstacle(now: [SiteState]) -> String? {
+        guard status == .created else { return "it is being deleted" }
+        let lost = Dictionary(now.filter { !$0.isReachable }.map { ($0.site, $0) }) { first, _ in first }
+        let complete = sites.filter(\.isComplete).map(\.site)
+        guard complete.allSatisfy({ lost[$0] != nil }) else { return nil }
+        return "it is complete only on \(complete.joined(separator: ", ")), which cannot be reached now"
+    }
+
+    /// Whether a site is known now to lie on a device of its own; nil while that cannot be seen.
+    public func isSeparate(_ site: String, now: [SiteState]) -> Bool? {
+        guard let own = now.first(where: { $0.site == site }) else {
+            return sites.first { $0.site == site }.map { $0.isNotSeparate != true }
+        }
+        let others = now.filter { $0.site != site }
+        guard let device = own.device else { return nil }
+        if others.contains(where: { $0.device == device }) { return false }
+        return others.allSatisfy { $0.device != nil } ? true : nil
+    }
+}
+
+/// How a site is at this moment.
+public struct SiteState: Sendable, Hashable {
+    public let site: String
+    public let isReachable: Bool
+    /// The device that it lies on; nil if that is not known.
+    public let device: UInt64?
+
+    public init(site: String, isReachable: Bool, device: UInt64?) {
+        self.site = site
+        self.isReachable = isReachable
+        self.device = device
+    }
 }
 
 public enum BackupStatus: String, Sendable, Codable {

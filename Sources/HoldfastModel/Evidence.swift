@@ -26,6 +26,10 @@ public struct HoldEvidence: Sendable, Codable, Hashable {
     public var freezeMethod: String
     /// Workers frozen where they stood, without a quiesce signal: crash-consistent.
     public var workersFrozenInPlace: [String]
+    /// How often the gate was closed for this point, this hold included; nil in old records.
+    public var tries: Int?
+    /// How long the gate was closed in all of them.
+    public var heldInAllMilliseconds: Double?
 
     public init(epoch: UInt64, closedAt: Date) {
         self.epoch = epoch

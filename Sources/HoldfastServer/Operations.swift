@@ -17,6 +17,9 @@ package protocol Operations: Sendable {
     /// The password and the sites of a project's backup repository.
     func repositoryKey(of project: ProjectID) throws -> API.RepositoryKey
 
+    /// How the sites of a project are at this moment. Cheap: it looks at a folder for each.
+    func siteStates(of project: ProjectID) -> [SiteState]
+
     /// What runs in an environment now; nil if nothing is deployed. Cheap: it reads a file.
     func currentDeployment(of environment: Environment) throws -> RunningDeployment?
 

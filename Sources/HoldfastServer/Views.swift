@@ -92,7 +92,7 @@ extension Call {
             links["#restore"] = "\(path)/restore"
             links["#delete"] = path
         }
-        return API.Backup(backup, links: links)
+        return API.Backup(backup, links: links, now: operations.siteStates(of: backup.project))
     }
 
     func view(of details: ActivityDetails) throws -> API.Activity {

@@ -25,6 +25,16 @@ struct ScriptedGate: RequestGate {
     var drain: DrainOutcome = .drained(atMilliseconds: 3)
     var unbroken = true
     var renewalFails = false
+    /// What runs at each look, the last one for ever; each look takes `lookTakes` milliseconds of `time`.
+    var looks: [[PassedRequest]] = []
+    var time: ManualTime?
+    var lookTakes: UInt64 = 500
+
+    func running(_ environment: EnvironmentID) throws -> [PassedRequest] {
+        time?.advance(milliseconds: lookTakes)
+        trace.add("looked")
+        return looks.isEmpty ? [] : looks[min(trace.count("looked"), looks.count) - 1]
+    }
 
     func hold(_ environment: EnvironmentID, lease: Duration, cap: Duration) throws -> any GateHold {
         trace.add("gate closed")
@@ -56,6 +66,9 @@ struct ScriptedFreezer: ProcessFreezer {
     var trace: Trace
     var late: [String] = []
     var thawFails = false
+    var renewalFails = false
+    /// Called with the instant at which each renewal says that the freeze ends.
+    var renewed: @Sendable (UInt64) -> Void = { _ in }
 
     func beginFreeze(_ environment: EnvironmentID, lease: Duration) throws -> any FreezeLease { Freeze(freezer: self) }
 
@@ -69,7 +82,11 @@ struct ScriptedFreezer: ProcessFreezer {
             freezer.trace.add("frozen")
             return FreezeOutcome(method: "signal", workersFrozenInPlace: ["ledger.mailer"])
         }
-        func renew() throws {}
+        func renew(until: UInt64) throws {
+            freezer.trace.add("freeze renewed")
+            freezer.renewed(until)
+            if freezer.renewalFails { throw HoldfastError(.unavailable, "the supervisor is gone") }
+        }
         func thaw() throws {
             freezer.trace.add("thawed")
             if freezer.thawFails { throw HoldfastError(.timedOut, "the freeze lease had run out") }
@@ -157,6 +174,16 @@ final class MemoryCatalogue: BackupCatalogue {
     }
     func backups(of environment: EnvironmentID) throws -> [Backup] {
         state.withLock { $0.backups.filter { $0.environment == environment } }
+    }
+    func backups(in project: ProjectID) throws -> [Backup] {
+        state.withLock { $0.backups.filter { $0.project == project } }
+    }
+    func updateSites(of id: BackupID, to sites: [SitePlacement], at date: Date) throws {
+        state.withLock { state in
+            for index in state.backups.indices where state.backups[index].id == id {
+                state.backups[index].sites = sites
+            }
+        }
     }
     func markDeleting(_ id: BackupID, at date: Date) throws {
         state.withLock { state in

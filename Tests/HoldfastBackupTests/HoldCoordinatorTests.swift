@@ -1,6 +1,7 @@
 import Foundation
 import HoldfastBackup
 import HoldfastModel
+import Synchronization
 import Testing
 
 struct HoldCoordinatorTests {
@@ -16,15 +17,31 @@ struct HoldCoordinatorTests {
         return HoldCoordinator(gate: gate, freezer: freezer, time: ManualTime())
     }
 
+    private func hold(
+        _ coordinator: HoldCoordinator, limits: HoldLimits = HoldLimits(), body: (HoldScope) throws -> Void
+    ) throws -> HoldEvidence {
+        var tries = HoldTries()
+        return try coordinator.hold(environment, limits: limits, tries: &tries, body: body)
+    }
+
+    private func request(
+        _ id: UInt64, milliseconds: Double, isReceived: Bool = true, silent: Double = 0
+    ) -> PassedRequest {
+        PassedRequest(
+            id: id, line: "POST /upload", milliseconds: milliseconds, isReceived: isReceived,
+            silentMilliseconds: silent)
+    }
+
     @Test func `marks are taken only after drain, quiesce and freeze, and processes run before the gate opens`() throws
     {
         let trace = trace
-        let evidence = try coordinator().hold(environment, limits: HoldLimits()) { scope in
+        let evidence = try hold(coordinator()) { scope in
             trace.add("marked")
             scope.marked("db")
         }
-        let order = trace.all.filter { $0 != "drained" && $0 != "quiesced" && $0 != "renewed" }
-        #expect(order == ["gate closed", "frozen", "marked", "thawed", "gate open", "abandoned", "freeze ended"])
+        let ignored: Set = ["looked", "drained", "quiesced", "renewed", "freeze renewed"]
+        let order = trace.all.filter { !ignored.contains($0) }
+        #expect(order == ["gate closed", "frozen", "marked", "thawed", "gate open", "freeze ended", "abandoned"])
         let frozenAt = try #require(trace.all.firstIndex(of: "frozen"))
         #expect(trace.all[..<frozenAt].contains("drained"))
         #expect(trace.all[..<frozenAt].contains("quiesced"))
@@ -36,10 +53,10 @@ struct HoldCoordinatorTests {
     }
 
     @Test func `a request that does not end fails the hold with its name, nothing is frozen, and the gate opens`() {
-        let blocked = coordinator { gate, _ in gate.drain = .blocked(by: ["POST /upload, 12.4 s"]) }
+        let blocked = coordinator { gate, _ in gate.drain = .blocked(by: [request(3, milliseconds: 12_400)]) }
         var marked = false
         let error = #expect(throws: HoldfastError.self) {
-            try blocked.hold(environment, limits: HoldLimits()) { _ in marked = true }
+            try hold(blocked) { _ in marked = true }
         }
         #expect(error?.code == .timedOut)
         #expect(error?.message.contains("POST /upload, 12.4 s") == true)
@@ -52,7 +69,7 @@ struct HoldCoordinatorTests {
     @Test func `a worker that does not quiesce is named`() {
         let blocked = coordinator { _, freezer in freezer.late = ["worker ledger.tally"] }
         let error = #expect(throws: HoldfastError.self) {
-            try blocked.hold(environment, limits: HoldLimits()) { _ in }
+            try hold(blocked) { _ in }
         }
         #expect(error?.message.contains("worker ledger.tally") == true)
     }
@@ -60,32 +77,152 @@ struct HoldCoordinatorTests {
     @Test func `whatever the marks throw, processes are thawed and the gate opens`() {
         struct MarkFailed: Error {}
         #expect(throws: MarkFailed.self) {
-            try coordinator().hold(environment, limits: HoldLimits()) { _ in throw MarkFailed() }
+            try hold(coordinator()) { _ in throw MarkFailed() }
         }
-        #expect(trace.count("freeze ended") == 1)
-        #expect(trace.count("abandoned") == 1)
-        #expect(trace.count("gate open") == 0)
+        let end = trace.all.filter { ["thawed", "freeze ended", "gate open", "abandoned"].contains($0) }
+        #expect(end == ["thawed", "freeze ended", "gate open", "abandoned"])
     }
 
     @Test func `a gate that says the lease lapsed gives evidence that is not unbroken`() throws {
-        let evidence = try coordinator { gate, _ in gate.unbroken = false }
-            .hold(environment, limits: HoldLimits()) { _ in }
+        let evidence = try hold(coordinator { gate, _ in gate.unbroken = false }) { _ in }
         #expect(!evidence.unbroken)
     }
 
-    @Test func `a renewal that fails makes the hold not unbroken even if the gate thinks otherwise`() throws {
-        let limits = HoldLimits(lease: .milliseconds(30), drain: .seconds(1), cap: .seconds(2))
+    @Test(arguments: [true, false])
+    func `when gate or freeze are lost, the processes are thawed at once, and then the gate opens`(gateIsLost: Bool)
+        throws
+    {
+        let limits = HoldLimits(lease: .milliseconds(200), drain: .seconds(1), cap: .seconds(2))
         let trace = trace
-        let evidence = try coordinator { gate, _ in gate.renewalFails = true }.hold(environment, limits: limits) { _ in
-            while trace.count("renewed") == 0 { Thread.sleep(forTimeInterval: 0.005) }
-            Thread.sleep(forTimeInterval: 0.02)
+        let broken = coordinator { gate, freezer in
+            if gateIsLost { gate.renewalFails = true } else { freezer.renewalFails = true }
         }
-        #expect(!evidence.unbroken)
+        let error = #expect(throws: HoldfastError.self) {
+            try hold(broken, limits: limits) { _ in
+                // In the middle of the marks, not only after them.
+                for _ in 0..<1000 where trace.count("abandoned") == 0 { Thread.sleep(forTimeInterval: 0.01) }
+                #expect(trace.count("abandoned") == 1)
+                throw HoldfastError(.damaged, "what came of the loss")
+            }
+        }
+        #expect(error?.code == .unavailable)
+        #expect(error?.message.contains(gateIsLost ? "the gate was lost" : "the freeze was lost") == true)
+        let end = trace.all.filter { ["thawed", "freeze ended", "abandoned"].contains($0) }
+        #expect(Array(end.prefix(3)) == ["thawed", "freeze ended", "abandoned"])
+    }
+
+    @Test func `a renewed freeze ends before the gate would, and before the cap`() throws {
+        let time = ManualTime()
+        let begun = time.monotonicNanoseconds()
+        let ends = Mutex<[UInt64]>([])
+        let trace = trace
+        let freezer = ScriptedFreezer(trace: trace, renewed: { end in ends.withLock { $0.append(end) } })
+        let coordinator = HoldCoordinator(gate: ScriptedGate(trace: trace), freezer: freezer, time: time)
+        var limits = HoldLimits(lease: .seconds(5), drain: .seconds(1), cap: .seconds(8))
+        limits.patience = .zero
+        _ = try hold(coordinator, limits: limits) { _ in
+            for _ in 0..<1000 where ends.withLock({ $0.count }) < 1 { Thread.sleep(forTimeInterval: 0.01) }
+            time.advance(milliseconds: 6_000)
+            let count = ends.withLock { $0.count }
+            // One renewal may have read the clock just before it moved.
+            for _ in 0..<1000 where ends.withLock({ $0.count }) < count + 2 { Thread.sleep(forTimeInterval: 0.01) }
+        }
+        let (first, last) = try ends.withLock { (try #require($0.first), try #require($0.last)) }
+        #expect(first == begun + 4_500_000_000)
+        #expect(last == begun + 7_500_000_000)
+    }
+
+    @Test func `what would block a drain is waited for before the gate closes`() throws {
+        let time = ManualTime()
+        let gate = ScriptedGate(
+            trace: trace, looks: [[request(1, milliseconds: 20_000)], [request(1, milliseconds: 20_500)], []],
+            time: time)
+        let lines = Trace()
+        let coordinator = HoldCoordinator(
+            gate: gate, freezer: ScriptedFreezer(trace: trace), time: time, log: { lines.add($0) })
+        _ = try hold(coordinator) { _ in }
+        #expect(Array(trace.all.prefix(4)) == ["looked", "looked", "looked", "gate closed"])
+        #expect(lines.all == ["Waiting with the gate open for POST /upload, 20.0 s."])
+    }
+
+    @Test func `without a good moment the gate never closes, and the reason names the request`() throws {
+        let time = ManualTime()
+        let slow = request(1, milliseconds: 3_000, isReceived: false, silent: 2_900)
+        let gate = ScriptedGate(trace: trace, looks: [[slow]], time: time, lookTakes: 10_000)
+        let coordinator = HoldCoordinator(gate: gate, freezer: ScriptedFreezer(trace: trace), time: time)
+        var tries = HoldTries()
+        let error = #expect(throws: HoldfastError.self) {
+            try coordinator.hold(environment, limits: HoldLimits(), tries: &tries) { _ in }
+        }
+        #expect(error?.code == .timedOut)
+        #expect(error?.message.contains("POST /upload, 3.0 s, not all of it sent by its client") == true)
+        #expect(trace.count("gate closed") == 0)
+        #expect(tries.count == 0)
+        #expect(tries.waited >= .seconds(60))
+    }
+
+    @Test func `a request that blocked a drain is waited for before the next, and all tries are counted`() throws {
+        let time = ManualTime()
+        let stuck = request(9, milliseconds: 300)
+        var gate = ScriptedGate(trace: trace, drain: .blocked(by: [stuck]), time: time)
+        let freezer = ScriptedFreezer(trace: trace)
+        var tries = HoldTries()
+        #expect(throws: HoldfastError.self) {
+            try HoldCoordinator(gate: gate, freezer: freezer, time: time)
+                .hold(environment, limits: HoldLimits(), tries: &tries) { _ in }
+        }
+        #expect(tries.blamed == [9])
+        #expect(tries.count == 1)
+        let closed = trace.all.count
+        gate.drain = .drained(atMilliseconds: 1)
+        // The first look was at the first try.
+        gate.looks = [[], [stuck], [stuck], []]
+        let evidence = try HoldCoordinator(gate: gate, freezer: freezer, time: time)
+            .hold(environment, limits: HoldLimits(), tries: &tries) { _ in }
+        #expect(Array(trace.all[closed...].prefix(4)) == ["looked", "looked", "looked", "gate closed"])
+        #expect(evidence.tries == 2)
+        #expect(evidence.heldInAllMilliseconds == 24)
+    }
+
+    @Test func `a drain is given up early for a client that stopped in the middle, not for an app that works`() {
+        let limits = HoldLimits()
+        for (blocker, drains) in [
+            (request(1, milliseconds: 1_000, isReceived: false, silent: 1_000), 1),
+            (request(1, milliseconds: 1_000), 10),
+            (request(1, milliseconds: 1_000, isReceived: false, silent: 10), 10),
+        ] {
+            let trace = Trace()
+            let gate = ScriptedGate(trace: trace, drain: .blocked(by: [blocker]))
+            let coordinator = HoldCoordinator(gate: gate, freezer: ScriptedFreezer(trace: trace), time: ManualTime())
+            #expect(throws: HoldfastError.self) { try hold(coordinator, limits: limits) { _ in } }
+            #expect(trace.count("drained") == drains, "\(blocker)")
+        }
+    }
+
+    @Test func `the moment is good when nothing is slow, or when all that is slow can end within a drain`() {
+        let moment = GoodMoment(limits: HoldLimits(), blamed: [7])
+        let slow = request(1, milliseconds: 3_000)
+        let (none, much) = (Duration.zero, Duration.seconds(61))
+        #expect(moment.decide([], waited: none, waitedInAll: much) == .close)
+        #expect(moment.decide([request(1, milliseconds: 900)], waited: none, waitedInAll: none) == .close)
+        #expect(moment.decide([slow], waited: none, waitedInAll: none) == .wait(for: [slow]))
+        #expect(moment.decide([slow], waited: .seconds(10), waitedInAll: .seconds(10)) == .close)
+        let blamed = request(7, milliseconds: 10)
+        #expect(moment.decide([blamed], waited: .seconds(50), waitedInAll: none) == .wait(for: [blamed]))
+        #expect(moment.decide([blamed], waited: none, waitedInAll: much) == .giveUp(because: [blamed]))
+    }
+
+    @Test func `the reason of a last try carries the first one`() {
+        let first = HoldfastError(.unavailable, "the freeze was lost", cause: HoldfastError(.system, "no guard"))
+        let last = HoldfastError(.timedOut, "not drained", hint: "Try again").after(first)
+        #expect(last.description == "the freeze was lost: no guard; tried again: not drained. Try again")
+        #expect(first.after(first).description == first.description)
+        #expect(first.after(nil).description == first.description)
     }
 
     @Test func `a thaw that fails is an error, and the gate opens all the same`() {
         let stuck = coordinator { _, freezer in freezer.thawFails = true }
-        #expect(throws: HoldfastError.self) { try stuck.hold(environment, limits: HoldLimits()) { _ in } }
+        #expect(throws: HoldfastError.self) { try hold(stuck) { _ in } }
         #expect(trace.count("abandoned") == 1)
     }
 

@@ -49,6 +49,13 @@ import Testing
         #expect(report[0].placement == SitePlacement(site: "a", isComplete: false, problem: report[0].problem))
     }
 
+    @Test func `the cause comes first in what is said below the quorum`() throws {
+        let full = FaultyBlobStore(MemoryBlobStore(), script: [.diskFull(fromPut: 1)])
+        let error = #expect(throws: HoldfastError.self) { try store([full]).put(name, bytes) }
+        #expect(error?.description.hasPrefix("no space left on device on site 'a', so data/") == true)
+        #expect(error?.hint != nil)
+    }
+
     @Test func `below the quorum a put fails with no space if a disk is full, else unavailable`() throws {
         let full = { FaultyBlobStore(MemoryBlobStore(), script: [.diskFull(fromPut: 1)]) }
         let dead = { FaultyBlobStore(MemoryBlobStore(), script: [.unreachable()]) }

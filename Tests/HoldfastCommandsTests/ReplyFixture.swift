@@ -49,8 +49,8 @@ enum ReplyFixture {
             "environment":"\(environment)","safe":true,"size_of_volumes":1288490189,"size_used":35651584,\
             "size_object_storage":null,"deployment":"d1","restorable":\(restorable),"automated":false,\
             "project":"shopshopshop2","snapshot":"ff","degraded":\(degraded),\
-            "sites":[{"name":"a","complete":true,"problem":null,"separate":true},\
-            {"name":"b","complete":\(!degraded),"problem":\(problem),"separate":true}],\
+            "sites":[{"name":"a","complete":true,"problem":null,"separate":true,"reachable":true},\
+            {"name":"b","complete":\(!degraded),"problem":\(problem),"separate":true,"reachable":true}],\
             "hold":{"epoch":7,"closed_at":"\(created).000000+00:00","drained_at_milliseconds":20,\
             "frozen_at_milliseconds":30,"marks_at_milliseconds":{"db":100},"held_for_milliseconds":211.6,\
             "requests_held":37,"longest_request_milliseconds":187.2,"requests_refused":0,"unbroken":true,\

@@ -261,6 +261,33 @@ import Testing
         }
     }
 
+    @Test func `what runs can be looked at before the gate is closed, and says whether its client is done`()
+        async throws
+    {
+        try await GatewayHarness.with { harness, _ in
+            #expect(try harness.client.running(harness.environment).isEmpty)
+            let upload = try harness.connect()
+            try upload.send("PUT /up?key=secret HTTP/1.1\r\nHost: app.test\r\nContent-Length: 10\r\n\r\n12345")
+            try harness.waitUntil("running") { $0.running == 1 }
+            usleep(300_000)
+            let running = try harness.client.running(harness.environment)
+            #expect(running.map(\.path) == ["/up"])
+            #expect(running.map(\.isReceived) == [false])
+            #expect(running.allSatisfy { $0.silentMilliseconds >= 200 && $0.milliseconds >= $0.silentMilliseconds })
+            #expect(try harness.gate().phase == .open)
+            try upload.send("67890")
+            #expect(try upload.readResponse().status == 200)
+            let slow = try harness.connect()
+            try slow.send("GET /slow?ms=700 HTTP/1.1\r\nHost: app.test\r\n\r\n")
+            try harness.waitUntil("running") { $0.running == 1 }
+            // It is running from the moment that it may be sent.
+            usleep(200_000)
+            #expect(try harness.client.running(harness.environment).map(\.isReceived) == [true])
+            #expect(try slow.readResponse().status == 200)
+            #expect(try harness.client.running(harness.environment).isEmpty)
+        }
+    }
+
     @Test func `a request whose client left still counts as running until the app is done`() async throws {
         try await GatewayHarness.with { harness, app in
             let socket = try harness.connect()

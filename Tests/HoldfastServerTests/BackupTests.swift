@@ -25,6 +25,34 @@ import Testing
         }
     }
 
+    private func firstSite(_ backup: JSONValue) -> JSONValue? {
+        if case .array(let sites)? = backup["sites"] { sites.first } else { nil }
+    }
+
+    @Test func `what a backup says of its sites is true now`() async throws {
+        let bench = try Bench()
+        let backup = try bench.addBackup(of: bench.main)
+        let path = bench.path("/environments/main/backups/\(backup.id)")
+        try await bench.serve { client async throws in
+            for site in backup.sites.map(\.site) {
+                bench.operations.set(siteStates: [
+                    SiteState(site: site, isReachable: true, device: 1),
+                    SiteState(site: "other", isReachable: true, device: 1),
+                ])
+                var json = try await client.get(path).json
+                #expect(json["restorable"] == true)
+                #expect(json["restorable_problem"] == .null)
+                #expect(firstSite(json)?["separate"] == false)
+                bench.operations.set(siteStates: [SiteState(site: site, isReachable: false, device: nil)])
+                json = try await client.get(path).json
+                #expect(json["restorable"] == false)
+                #expect(json["restorable_problem"]?.string?.contains(site) == true)
+                #expect(firstSite(json)?["separate"] == .null)
+                #expect(firstSite(json)?["reachable"] == false)
+            }
+        }
+    }
+
     @Test func `a live backup is asked for by safe false, and nothing said means safe`() async throws {
         let bench = try Bench()
         try await bench.serve { client async throws in

@@ -24,6 +24,8 @@ final class RecordingOperations: Operations {
     /// An environment whose deployment cannot be read.
     private let damaged = Mutex<EnvironmentID?>(nil)
 
+    private let states = Mutex<[SiteState]>([])
+
     /// What it was asked for and let in, in order.
     var asked: [OperationRequest] { requests.withLock { $0 } }
 
@@ -31,6 +33,10 @@ final class RecordingOperations: Operations {
         self.catalogue = catalogue
         self.time = time
     }
+
+    func siteStates(of project: ProjectID) -> [SiteState] { states.withLock { $0 } }
+
+    func set(siteStates: [SiteState]) { states.withLock { $0 = siteStates } }
 
     func submit(_ request: OperationRequest, by user: UserID) throws -> Activity {
         let (type, environment, backup) = try target(of: request)

@@ -24,6 +24,18 @@ extension Installation {
         return "http://\(try #require(object?["host"] as? String))/"
     }
 
+    /// Kills the supervisor, whose name is `holdfast`, or its guard, `holdfast-guard`, and not the other.
+    func killSupervise(named name: String) throws {
+        let list = try Self.run("/bin/ps", ["-eo", "pid=,comm=,args="]).output
+        for line in list.split(separator: "\n") where line.contains("holdfast supervise --home \(home) ") {
+            let fields = line.split(separator: " ")
+            if fields.count > 2, fields[1] == name, let pid = Int32(fields[0]) { kill(pid, SIGKILL) }
+        }
+    }
+
+    /// A figure for people, in the output of the tests.
+    func note(_ text: String) { FileHandle.standardError.write(Data("measured: \(text)\n".utf8)) }
+
     /// `post` without a server to ask for the address.
     func postDirect(_ id: String) throws -> Int {
         BackgroundPost(address: try addressFromState(), id: id).wait(seconds: 25)
@@ -56,5 +68,75 @@ final class BackgroundPost: Sendable {
             Thread.sleep(forTimeInterval: 0.02)
         }
         return 0
+    }
+}
+
+/// A client that sends the beginning of a request and then nothing, until it is told to end.
+final class StalledUpload: Sendable {
+    private let process: Mutex<Process>
+
+    /// - Parameter host: with the gateway's port, as in `host:7080`.
+    init(host: String, port: Int) throws {
+        let script = """
+            import socket, sys
+            s = socket.create_connection(('127.0.0.1', int(sys.argv[2])))
+            s.sendall(('POST /events?secret=1 HTTP/1.1\\r\\nHost: %s\\r\\nX-Event-Id: stalled\\r\\n'
+                'Content-Length: 100\\r\\n\\r\\nabc' % sys.argv[1]).encode())
+            sys.stdin.read()
+            """
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: "/usr/bin/python3")
+        process.arguments = ["-c", script, host, "\(port)"]
+        process.standardInput = Pipe()
+        try process.run()
+        self.process = Mutex(process)
+    }
+
+    func end() {
+        process.withLock { process in
+            if process.isRunning { process.terminate() }
+        }
+    }
+}
+
+/// Posts one event after another on a thread of its own, and remembers how long the slowest took.
+final class Prober: Sendable {
+    private struct State {
+        var isStopped = false
+        var isDone = false
+        var slowest = 0.0
+        var statuses: Set<Int> = []
+    }
+    private let state = Mutex(State())
+
+    init(_ installation: Installation) throws {
+        let address = try installation.addressFromState()
+        let name = UInt32.random(in: 0 ... .max)
+        let thread = Thread { [self] in
+            for number in 0... {
+                if state.withLock({ $0.isStopped }) { break }
+                let outcome = try? Installation.run(
+                    "/usr/bin/curl",
+                    [
+                        "-sS", "--max-time", "30", "-o", "/dev/null", "-w", "%{http_code} %{time_total}", "-H",
+                        "X-Event-Id: probe-\(name)-\(number)", "-d", "x", "\(address)events",
+                    ])
+                let parts = (outcome?.output ?? "").split(separator: " ")
+                state.withLock { state in
+                    state.statuses.insert(parts.first.flatMap { Int($0) } ?? 0)
+                    state.slowest = max(state.slowest, parts.last.flatMap { Double($0) } ?? 0)
+                }
+                Thread.sleep(forTimeInterval: 0.02)
+            }
+            state.withLock { $0.isDone = true }
+        }
+        thread.start()
+    }
+
+    /// Seconds of the slowest request, and all statuses.
+    func stop() -> (slowest: Double, statuses: Set<Int>) {
+        state.withLock { $0.isStopped = true }
+        for _ in 0..<700 where !state.withLock({ $0.isDone }) { Thread.sleep(forTimeInterval: 0.05) }
+        return state.withLock { ($0.slowest, $0.statuses) }
     }
 }

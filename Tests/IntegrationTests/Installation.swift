@@ -60,9 +60,11 @@ final class Installation: @unchecked Sendable {
 
     // MARK: The server
 
-    func start(stopAt: String? = nil) throws {
+    /// - Parameter settings: changes to `settings.json`, which an earlier start has written.
+    func start(stopAt: String? = nil, settings: [String: Int]? = nil) throws {
         let process = Process()
         process.executableURL = URL(fileURLWithPath: Self.binary)
+        if let settings { try change(settings) }
         process.arguments = [
             "serve", "--home", home, "--listen", "127.0.0.1:\(apiPort)", "--gateway-listen", "127.0.0.1:\(gatewayPort)",
             "--stop-everything",
@@ -83,10 +85,22 @@ final class Installation: @unchecked Sendable {
         guard isUp, process.isRunning else { throw Unexpected("the server did not start: \(tail("serve.log"))") }
     }
 
+    private func change(_ settings: [String: Int]) throws {
+        let file = URL(fileURLWithPath: "\(home)/settings.json")
+        var object = try #require(try JSONSerialization.jsonObject(with: Data(contentsOf: file)) as? [String: Any])
+        for (key, value) in settings { object[key] = value }
+        try JSONSerialization.data(withJSONObject: object).write(to: file)
+    }
+
     func killServer() {
         guard let server else { return }
         kill(server.processIdentifier, SIGKILL)
         server.waitUntilExit()
+    }
+
+    /// Such as SIGSTOP: the control plane stands still, and its connections stay open.
+    func signalServer(_ number: Int32) {
+        if let server { kill(server.processIdentifier, number) }
     }
 
     var serverIsRunning: Bool { server?.isRunning == true }

@@ -62,8 +62,10 @@ package struct BackupRestore: ClientCommand {
         let found = try await session.backup(backup, of: selected.environment)
         guard found.value.restorable else {
             throw HoldfastError(
-                .conflict, "backup '\(found.value.id)' cannot be restored: its status is \(found.value.status)",
-                hint: "Choose another one with `holdfast backup:list`")
+                .conflict,
+                "backup '\(found.value.id)' cannot be restored: "
+                    + (found.value.restorableProblem ?? "its status is \(found.value.status)"),
+                hint: "Choose another one with `holdfast backup:list`, or bring the site back")
         }
         let project = selected.project
         if let branchFrom { _ = try await session.environment(branchFrom, of: project) }

@@ -95,10 +95,12 @@ final class FreezeController: Sendable {
         }
     }
 
-    func renew(_ hold: UInt64, lease: Duration) throws {
+    /// - Parameter until: nanoseconds of this machine's monotonic clock; nil for a whole lease from now.
+    func renew(_ hold: UInt64, until: UInt64? = nil) throws {
         try inner.withLock { inner in
-            try inner.state.renew(hold, now: now)
-            try inner.guardian.renew(lease: lease)
+            try inner.state.renew(hold, now: now, until: until)
+            let left = inner.state.deadline - min(now, inner.state.deadline)
+            try inner.guardian.renew(lease: .nanoseconds(Int64(left)))
         }
     }
 

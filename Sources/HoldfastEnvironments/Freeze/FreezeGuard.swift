@@ -67,8 +67,9 @@ final class FreezeGuard {
     }
 
     private func milliseconds(_ lease: Duration) -> Int64 {
-        // A little more than the supervisor's own: it is the one that should act.
-        Int64(Deadline.nanoseconds(lease) / 1_000_000) + 250
+        // A little more than the supervisor's own, which is the one that should act; and less than the gate's.
+        let own = Int64(Deadline.nanoseconds(lease) / 1_000_000)
+        return own + min(250, own / 16)
     }
 
     private func send(_ kind: holdfast_guard_kind, pid: Int32 = 0, value: Int64 = 0) -> Bool {

@@ -32,9 +32,10 @@ package struct FreezeState: Equatable {
         return hold
     }
 
-    package mutating func renew(_ hold: UInt64, now: UInt64) throws {
+    /// - Parameter until: when it ends at the latest; nil for a whole lease from now.
+    package mutating func renew(_ hold: UInt64, now: UInt64, until: UInt64? = nil) throws {
         try check(hold, now)
-        deadline = now + lease
+        deadline = min(now + lease, until ?? .max)
     }
 
     /// From now on nothing may be started in the frozen set.

@@ -99,8 +99,12 @@ package final class FreezeHold: Sendable {
         try work.call(SupervisorRequest.freeze(hold: id), timeout: .seconds(10))
     }
 
-    package func renew() throws {
-        let _: EmptyAnswer = try lease.call(SupervisorRequest.renewFreeze(hold: id), timeout: .seconds(5))
+    /// - Parameter until: when it ends at the latest, in nanoseconds of the machine's monotonic clock, which its
+    ///   processes share; nil for a whole lease from now.
+    /// - Throws: `unavailable` if the lease had run out, or the supervisor is gone.
+    package func renew(until: UInt64? = nil) throws {
+        let request = SupervisorRequest.renewFreeze(hold: id, untilNanoseconds: until)
+        let _: EmptyAnswer = try lease.call(request, timeout: .seconds(5))
     }
 
     /// Lets everything go on.

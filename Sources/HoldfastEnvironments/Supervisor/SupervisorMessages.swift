@@ -19,7 +19,8 @@ enum SupervisorRequest: Codable {
     case stop
     /// The connection that this comes on is the lease: its end thaws.
     case beginFreeze(leaseMilliseconds: Int64)
-    case renewFreeze(hold: UInt64)
+    /// `untilNanoseconds`: when it ends at the latest, on the machine's monotonic clock; nil for a whole lease.
+    case renewFreeze(hold: UInt64, untilNanoseconds: UInt64?)
     case quiesce(hold: UInt64, timeoutMilliseconds: Int64)
     case freeze(hold: UInt64)
     case thaw(hold: UInt64)

@@ -5,8 +5,8 @@ import HoldfastModel
 /// Answers one control connection of a supervisor. The connection that opened a hold is that hold's lease.
 final class SupervisorSession: ControlSession {
     private let supervisor: Supervisor
-    /// The hold that was opened on this connection, and its lease. Only touched by the connection's thread.
-    private var hold: (id: UInt64, lease: Duration)?
+    /// The hold that was opened on this connection. Only touched by the connection's thread.
+    private var hold: UInt64?
 
     init(_ supervisor: Supervisor) { self.supervisor = supervisor }
 
@@ -21,7 +21,7 @@ final class SupervisorSession: ControlSession {
         case .runCron(let app, let cron): return try Control.encode(try supervisor.runCron(app, cron))
         case .stop: try supervisor.stopAll()
         case .beginFreeze(let milliseconds): return try begin(.milliseconds(milliseconds))
-        case .renewFreeze(let hold): try renew(hold)
+        case .renewFreeze(let hold, let until): try renew(hold, until)
         case .quiesce(let hold, let milliseconds):
             return try Control.encode(try supervisor.quiesce(hold, timeout: .milliseconds(milliseconds)))
         case .freeze(let hold): return try Control.encode(try supervisor.freezeAll(hold))
@@ -32,7 +32,7 @@ final class SupervisorSession: ControlSession {
 
     func connectionClosed() {
         guard let hold else { return }
-        try? supervisor.endFreeze(hold.id, because: "its connection ended")
+        try? supervisor.endFreeze(hold, because: "its connection ended")
     }
 
     private func begin(_ lease: Duration) throws -> Data {
@@ -43,14 +43,14 @@ final class SupervisorSession: ControlSession {
             throw HoldfastError(.invalidInput, "a lease of \(lease) is longer than 60 s", hint: "Renew a shorter one")
         }
         let id = try supervisor.beginFreeze(lease: lease)
-        hold = (id, lease)
+        hold = id
         return try Control.encode(FreezeGranted(hold: id))
     }
 
-    private func renew(_ id: UInt64) throws {
-        guard let hold, hold.id == id else {
+    private func renew(_ id: UInt64, _ until: UInt64?) throws {
+        guard hold == id else {
             throw HoldfastError(.conflict, "freeze \(id) was not opened on this connection")
         }
-        try supervisor.freeze.renew(id, lease: hold.lease)
+        try supervisor.freeze.renew(id, until: until)
     }
 }

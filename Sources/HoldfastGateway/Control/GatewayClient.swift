@@ -23,6 +23,14 @@ package struct GatewayClient: Sendable {
 
     package func status() throws -> GatewayStatus { try call(.status) }
 
+    /// Requests that were sent on to the app and have not ended, the longest first, 64 at most; no streams.
+    ///
+    /// - Throws: `unavailable` if there is no gateway.
+    package func running(_ environment: EnvironmentID) throws -> [DrainBlocker] {
+        let answer: RunningRequests = try call(.running(environment: environment))
+        return answer.requests
+    }
+
     /// Closes an environment's gate; from now on its new requests wait.
     ///
     /// - Parameters:

@@ -8,6 +8,8 @@ import HoldfastModel
 enum GatewayRequest: Codable, Sendable {
     case configure(GatewayConfiguration)
     case status
+    /// The requests of an environment that were sent on and have not ended.
+    case running(environment: EnvironmentID)
     case hold(environment: EnvironmentID, leaseMilliseconds: Int64, capMilliseconds: Int64)
     case drain(environment: EnvironmentID, epoch: UInt64, timeoutMilliseconds: Int64)
     case renew(environment: EnvironmentID, epoch: UInt64)
@@ -18,6 +20,11 @@ enum GatewayRequest: Codable, Sendable {
 struct HoldGranted: Codable, Sendable {
     var epoch: UInt64
     var closedAt: Date
+}
+
+/// The answer to `running`.
+struct RunningRequests: Codable, Sendable {
+    var requests: [DrainBlocker]
 }
 
 /// The answer to what has nothing to say.

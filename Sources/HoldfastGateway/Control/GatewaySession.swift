@@ -52,6 +52,10 @@ final class GatewayController: Sendable {
         }
     }
 
+    func running(_ environment: EnvironmentID) throws -> RunningRequests {
+        try onLoop { RunningRequests(requests: $0.gate(of: environment).running) }
+    }
+
     func hold(
         _ environment: EnvironmentID, lease: Int64, cap: Int64, connection: UInt64
     ) throws -> HoldGranted {
@@ -111,6 +115,7 @@ final class GatewaySession: ControlSession {
             try controller.configure(configuration)
             return try encode(GatewayAcknowledged())
         case .status: return try encode(controller.status())
+        case .running(let environment): return try encode(controller.running(environment))
         case .hold(let environment, let lease, let cap):
             return try encode(controller.hold(environment, lease: lease, cap: cap, connection: connection))
         case .drain(let environment, let epoch, let timeout):

@@ -88,6 +88,14 @@ final class Gate {
         perform(state.end(id, at: time.monotonicNanoseconds()))
     }
 
+    /// More of a request that has passed came from its client.
+    func received(_ id: RequestID, isAll: Bool) {
+        state.received(id, isAll: isAll, at: time.monotonicNanoseconds())
+    }
+
+    /// What runs now, the longest first; the 64 that have run the longest are enough to decide on.
+    var running: [DrainBlocker] { Array(state.blockers(at: time.monotonicNanoseconds()).prefix(64)) }
+
     func becomeStream(_ id: RequestID, policy: StreamPolicy) {
         policies[id] = policy
         perform(state.becomeStream(id, policy: policy, at: time.monotonicNanoseconds()))

@@ -74,16 +74,17 @@ package struct DrainResult: Codable, Sendable, Equatable {
     package var blockers: [DrainBlocker]
 }
 
-/// A request that was running when a drain gave up.
-package struct DrainBlocker: Codable, Sendable, Equatable, CustomStringConvertible {
+/// A request that is running: now, or when a drain gave up.
+package struct DrainBlocker: Codable, Sendable, Equatable {
+    /// The gateway's number of it.
+    package var id: UInt64
     package var method: String
     /// Without the query, which may carry secrets.
     package var path: String
     /// Since it was sent to the app.
     package var milliseconds: Double
-
-    /// For people: `POST /upload, 12.4 s`.
-    package var description: String {
-        "\(method) \(path), \((milliseconds / 100).rounded() / 10) s"
-    }
+    /// False while its client has not sent all of it.
+    package var isReceived: Bool
+    /// Since something of it came last from its client.
+    package var silentMilliseconds: Double
 }

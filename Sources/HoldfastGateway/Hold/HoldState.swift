@@ -81,6 +81,12 @@ package struct HoldState: Sendable {
         return actions
     }
 
+    /// More of a forwarded request has come from its client.
+    package mutating func received(_ id: RequestID, isAll: Bool, at now: UInt64) {
+        running[id]?.lastInput = now
+        if isAll { running[id]?.isReceived = true }
+    }
+
     /// A forwarded request has ended, in whatever way: the app is done with it.
     package mutating func end(_ id: RequestID, at now: UInt64) -> [HoldAction] {
         var actions = advance(to: now)
@@ -155,10 +161,11 @@ package struct HoldState: Sendable {
 
     /// What still runs, the longest first.
     package func blockers(at now: UInt64) -> [DrainBlocker] {
-        running.values.sorted { $0.since < $1.since }.map { request in
+        running.sorted { ($0.value.since, $0.key) < ($1.value.since, $1.key) }.map { id, request in
             DrainBlocker(
-                method: request.line.method, path: request.line.path,
-                milliseconds: milliseconds(from: request.since, to: now))
+                id: id, method: request.line.method, path: request.line.path,
+                milliseconds: milliseconds(from: min(request.since, now), to: now), isReceived: request.isReceived,
+                silentMilliseconds: milliseconds(from: min(request.lastInput ?? request.since, now), to: now))
         }
     }
 

@@ -93,6 +93,10 @@ package struct RequestLine: Sendable, Equatable {
 package struct RunningRequest: Sendable, Equatable {
     package var line: RequestLine
     package var since: UInt64
+    /// All of it has come from the client: how long it takes from now on is up to the app.
+    package var isReceived = false
+    /// When something of it came last from the client; nil before anything of a body did.
+    package var lastInput: UInt64?
 }
 
 package struct ParkedRequest: Sendable, Equatable {

@@ -169,9 +169,12 @@ final class Exchange: GateParty {
                 case .needMore:
                     upstream.flush()
                     return client.inputHasEnded ? clientLeft() : client.read()
-                case .data(let data): write(data, to: upstream)
+                case .data(let data):
+                    gate.received(id, isAll: false)
+                    write(data, to: upstream)
                 case .end(let trailers):
                     requestHasEnded = true
+                    gate.received(id, isAll: true)
                     since = proxy.now
                     writeEnd(trailers, to: upstream)
                 }

@@ -160,8 +160,12 @@ extension House {
             lease: .milliseconds(settings.holdLeaseMilliseconds),
             drain: .milliseconds(settings.drainTimeoutMilliseconds),
             cap: .milliseconds(settings.holdCapMilliseconds))
+        if let patience = settings.drainPatienceMilliseconds {
+            holdLimits.patience = .milliseconds(max(0, patience))
+        }
         switchLimits.lease = holdLimits.lease
         switchLimits.drain = holdLimits.drain
+        switchLimits.patience = holdLimits.patience
     }
 }
 

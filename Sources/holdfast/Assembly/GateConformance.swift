@@ -13,6 +13,10 @@ struct GatewayGate: RequestGate {
         Hold(hold: try client.hold(environment, lease: lease, cap: cap))
     }
 
+    func running(_ environment: EnvironmentID) throws -> [PassedRequest] {
+        try client.running(environment).map(PassedRequest.init)
+    }
+
     private struct Hold: GateHold {
         let hold: GatewayHold
         var epoch: UInt64 { hold.epoch }
@@ -20,7 +24,7 @@ struct GatewayGate: RequestGate {
         func drain(timeout: Duration) throws -> DrainOutcome {
             let result = try hold.drain(timeout: timeout)
             guard !result.drained else { return .drained(atMilliseconds: result.drainedAtMilliseconds ?? 0) }
-            return .blocked(by: result.blockers.map(\.description))
+            return .blocked(by: result.blockers.map(PassedRequest.init))
         }
 
         func renew() throws { try hold.renew() }
@@ -33,6 +37,14 @@ struct GatewayGate: RequestGate {
                 requestsHeld: evidence.requestsHeld, longestRequestMilliseconds: evidence.longestRequestMilliseconds,
                 requestsRefused: evidence.requestsRefused, unbroken: evidence.unbroken)
         }
+    }
+}
+
+extension PassedRequest {
+    fileprivate init(_ blocker: DrainBlocker) {
+        self.init(
+            id: blocker.id, line: "\(blocker.method) \(blocker.path)", milliseconds: blocker.milliseconds,
+            isReceived: blocker.isReceived, silentMilliseconds: blocker.silentMilliseconds)
     }
 }
 
@@ -51,7 +63,7 @@ struct SupervisorFreezer: ProcessFreezer {
             let result = try hold.freeze()
             return FreezeOutcome(method: result.method, workersFrozenInPlace: result.workersFrozenInPlace)
         }
-        func renew() throws { try hold.renew() }
+        func renew(until: UInt64) throws { try hold.renew(until: until) }
         func thaw() throws { try hold.thaw() }
         func abandon() { hold.abandon() }
     }

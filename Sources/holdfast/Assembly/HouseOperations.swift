@@ -53,6 +53,8 @@ struct HouseOperations: Operations {
             })
     }
 
+    func siteStates(of project: ProjectID) -> [SiteState] { house.repositories.siteStates(of: project) }
+
     func currentDeployment(of environment: Environment) throws -> RunningDeployment? {
         let layout = house.layout(environment.id)
         guard let current = try layout.readCurrent() else { return nil }

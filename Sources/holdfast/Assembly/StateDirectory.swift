@@ -75,6 +75,8 @@ struct Settings: Codable, Sendable {
     var holdLeaseMilliseconds = 5000
     var drainTimeoutMilliseconds = 10_000
     var holdCapMilliseconds = 15_000
+    /// How long a backup waits, with the gate open, for a request that stands in the way. Absent in old files.
+    var drainPatienceMilliseconds: Int? = 60_000
 
     init(home: StateDirectory) {
         sites = ["site-a", "site-b"].map {
