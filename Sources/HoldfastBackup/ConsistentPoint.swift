@@ -160,12 +160,3 @@ struct ConsistentPoint {
         context.log("Copied out what the marks need.")
     }
 }
-
-extension HoldEvidence {
-    /// One line for people, as in `held 212 ms (37 requests, longest 187 ms), consistent`.
-    var summary: String {
-        "held \(Int(heldForMilliseconds.rounded())) ms (\(requestsHeld) requests, longest "
-            + "\(Int(longestRequestMilliseconds.rounded())) ms), "
-            + (unbroken ? "consistent" : "broken")
-    }
-}

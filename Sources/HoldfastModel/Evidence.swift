@@ -41,6 +41,19 @@ public struct HoldEvidence: Sendable, Codable, Hashable {
         self.freezeMethod = ""
         self.workersFrozenInPlace = []
     }
+
+    /// One line for people, as in `held 212 ms (37 requests, longest 187 ms), consistent`.
+    public var summary: String {
+        let longest = "longest \(Int(longestRequestMilliseconds.rounded())) ms"
+        let requests =
+            switch requestsHeld {
+            case 0: "no requests"
+            case 1: "1 request, \(longest)"
+            default: "\(requestsHeld) requests, \(longest)"
+            }
+        let held = "held \(Int(heldForMilliseconds.rounded())) ms (\(requests))"
+        return "\(held), \(unbroken ? "consistent" : "broken")"
+    }
 }
 
 /// How far apart the marks of a live backup are.
