@@ -25,6 +25,8 @@ extension API {
         package var restorable: Bool
         package var automated: Bool
         /// Our additions.
+        /// The environment that it belongs to is gone; another one may have its name.
+        package var environmentDeleted: Bool?
         package var project: ProjectID
         /// SHA-256 name of the snapshot in the project's restic repository.
         package var snapshot: String
@@ -42,7 +44,9 @@ extension API {
             package var separate: Bool
         }
 
-        package init(_ backup: HoldfastModel.Backup, links: Links) {
+        /// - Parameter isEnvironmentDeleted: nobody can restore it to where it came from without naming a target.
+        package init(_ backup: HoldfastModel.Backup, isEnvironmentDeleted: Bool = false, links: Links) {
+            environmentDeleted = isEnvironmentDeleted
             id = backup.id
             status = backup.status.rawValue
             commitId = backup.commit

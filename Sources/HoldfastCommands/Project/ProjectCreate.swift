@@ -31,6 +31,9 @@ package struct ProjectCreate: ClientCommand {
     @Option(help: ArgumentHelp("The project's id; made up if left out.", valueName: "id"))
     var id: String?
 
+    @Flag(help: "Print only the id, and nothing on standard error.")
+    var pipe = false
+
     @OptionGroup package var global: GlobalOptions
 
     package init() {}
@@ -49,6 +52,7 @@ package struct ProjectCreate: ClientCommand {
             title: title ?? titleOption ?? "", id: id.flatMap { ProjectID($0) }, defaultBranch: defaultBranch,
             region: region, timezone: timezone)
         let project = try await session.client.createProject(input)
+        if pipe { return session.output.out("\(project.value.id)\n") }
         session.output.error("Created project \(session.label(project)).")
         session.output.error("Push to it with:")
         session.output.error("  git remote add holdfast \(project.value.repository.url)")
