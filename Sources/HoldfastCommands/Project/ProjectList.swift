@@ -29,12 +29,13 @@ package struct ProjectList: ClientCommand {
             (title.map { project.title.lowercased().contains($0.lowercased()) } ?? true)
                 && (region.map { project.region == $0 } ?? true)
         }
-        guard !projects.isEmpty else {
-            throw session.nothingFound(
-                all.isEmpty ? "You have no projects yet." : "No projects match.",
-                hint: "Create one with `holdfast project:create TITLE`.", table, pipe: pipe)
-        }
         if pipe { return session.output.out(projects.map { "\($0.id)\n" }.joined()) }
+        // Somebody who has no project yet has done nothing wrong: unlike other lists this one ends well.
+        guard !projects.isEmpty || table.format == .json else {
+            session.output.error(all.isEmpty ? "You have no projects yet." : "No projects match.")
+            session.output.error("Create one with `holdfast project:create TITLE`.")
+            return
+        }
         try session.show(Self.table(projects), table, heading: "Your projects on \(session.server):")
     }
 
