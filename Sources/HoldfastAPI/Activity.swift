@@ -44,7 +44,7 @@ extension API {
         ) {
             id = activity.id
             type = activity.type.rawValue
-            parameters = .object(activity.parameters.mapValues { .string($0) })
+            parameters = .object(Self.parameters(activity))
             project = activity.project
             environments = environmentName.map { [$0] } ?? []
             state = activity.state.rawValue
@@ -79,10 +79,20 @@ extension API {
             return timings
         }
 
+        /// Stored as texts; those that are flags travel as flags.
+        private static func parameters(_ activity: HoldfastModel.Activity) -> [String: JSONValue] {
+            let flags: Set = ["safe", "automated", "code", "undo"]
+            return Dictionary(
+                activity.parameters.map { key, value in
+                    (key, flags.contains(key) ? .bool(value == "true") : .string(value))
+                }
+            ) { first, _ in first }
+        }
+
         private static func payload(
             _ activity: HoldfastModel.Activity, environmentName: String?, user: HoldfastModel.User?
         ) -> [String: JSONValue] {
-            var payload = activity.parameters.mapValues { JSONValue.string($0) }
+            var payload = parameters(activity)
             payload["backup_name"] = payload["backup"]
             payload["project"] = .object(["id": .string(activity.project.rawValue)])
             if let environmentName {

@@ -27,6 +27,8 @@ extension API {
         @Nullable package var restorableProblem: String?
         package var automated: Bool
         /// Our additions.
+        /// The environment that it belongs to is gone; another one may have its name.
+        package var environmentDeleted: Bool?
         package var project: ProjectID
         /// SHA-256 name of the snapshot in the project's restic repository.
         package var snapshot: String
@@ -54,8 +56,13 @@ extension API {
             }
         }
 
-        /// - Parameter now: how the project's sites are; without, what was known when the backup was taken is told.
-        package init(_ backup: HoldfastModel.Backup, links: Links, now: [SiteState] = []) {
+        /// - Parameters:
+        ///   - isEnvironmentDeleted: nobody can restore it to where it came from without naming a target.
+        ///   - now: how the project's sites are; without, what was known when the backup was taken is told.
+        package init(
+            _ backup: HoldfastModel.Backup, isEnvironmentDeleted: Bool = false, links: Links, now: [SiteState] = []
+        ) {
+            environmentDeleted = isEnvironmentDeleted
             id = backup.id
             status = backup.status.rawValue
             commitId = backup.commit

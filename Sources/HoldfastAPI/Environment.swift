@@ -15,6 +15,8 @@ extension API {
         package var restoredFrom: BackupID?
         /// Where the environment is reached, the primary route first.
         package var routes: [String] = []
+        /// What an undo of the last restore would lead back to; nil if there is nothing to undo.
+        package var beforeRestore: PriorState?
 
         package init(isDirty: Bool, isMain: Bool) {
             self.isDirty = isDirty
@@ -64,6 +66,10 @@ extension API {
         /// Our additions: which commit runs, and the backup that it came from if it is not the branch's code.
         @Nullable package var deployedCommit: String?
         @Nullable package var restoredFrom: BackupID?
+        /// Our addition: where it is reached; null if nothing is deployed.
+        @Nullable package var publicUrl: String?
+        /// Our addition: what an undo of the last restore would lead back to.
+        @Nullable package var beforeRestore: PriorState?
         /// Our addition: the immutable identity, which names its files on the server.
         package var instance: EnvironmentID
         @Nullable package var createdAt: Date?
@@ -120,6 +126,8 @@ extension API {
             lastBackupAt = facts.lastBackupAt
             deployedCommit = facts.deployedCommit
             restoredFrom = facts.restoredFrom
+            publicUrl = facts.routes.first
+            beforeRestore = facts.beforeRestore
             createdAt = environment.createdAt
             updatedAt = environment.updatedAt
             if environment.parent != nil { mergeInfo = MergeInfo() }
@@ -131,7 +139,19 @@ extension API {
             }
         }
 
-        /// The branch in letters, digits and dashes, with the first characters of the id so that it is unique.
+    }
+
+    /// What ran in an environment before its last restore.
+    package struct PriorState: Codable, Sendable {
+        package var commit: String
+        package var deployedAt: Date
+        @Nullable package var restoredFrom: BackupID?
+
+        package init(commit: String, deployedAt: Date, restoredFrom: BackupID?) {
+            self.commit = commit
+            self.deployedAt = deployedAt
+            self.restoredFrom = restoredFrom
+        }
     }
 
     /// `GET /projects/{p}/environments/{e}/deployments/current`: what runs, as clients read it.

@@ -90,6 +90,16 @@ extension API {
         }
     }
 
+    /// What `DELETE /projects/{p}` answers: our addition.
+    package struct ProjectDeleted: Codable, Sendable {
+        package var status = "OK"
+        package var code = 200
+        /// Paths on the server that could not be removed.
+        package var left: [String]
+
+        package init(left: [String]) { self.left = left }
+    }
+
     /// `GET /projects/{p}/repository-key`: our addition. What `restic` needs to open the project's backups.
     package struct RepositoryKey: Codable, Sendable {
         package var project: ProjectID
@@ -131,7 +141,7 @@ extension API {
         package var strictConfiguration = true
         package var cronMinimumInterval = 1
         package var cronMaximumJitter = 0
-        package var concurrencyLimits: [String: Int] = ["default": 1, "backup": 1, "cron": 1]
+        package var concurrencyLimits: [String: Int] = ["default": 2, "backup": 2, "cron": 2]
         /// Environment type -> policy; null while there is none.
         @Nullable package var dataRetention: JSONValue?
         package var links: Links

@@ -23,6 +23,16 @@ package struct ActivityDesk: Sendable {
         return activity
     }
 
+    /// Whether an operation on an environment that is there would be let in now. Changes nothing.
+    ///
+    /// - Throws: what `submit` would throw.
+    package func check(_ request: OperationRequest) throws {
+        if case .push = request {
+            throw HoldfastError(.internalFault, "a push is not asked for beforehand")
+        }
+        _ = try activity(for: request, by: nil)
+    }
+
     /// Queues one run of a cron, unless one of the same cron is waiting or running.
     package func submitCron(_ cron: String, app: String, in environment: Environment) throws -> Activity? {
         let open = try catalogue.openActivities().contains {
@@ -47,9 +57,10 @@ package struct ActivityDesk: Sendable {
             return make(.backup, environment, parameters, user, "\(name) created a backup of \(environment.name)")
         case .deleteBackup(let id):
             let backup = try catalogue.backup(id)
+            try checkIsNotLeaving(id)
             return Activity(
                 id: .random(), project: backup.project, environment: backup.environment, type: .backupDelete,
-                parameters: ["backup": id.rawValue], user: user?.id,
+                parameters: ["backup": id.rawValue, "environment": backup.environmentName], user: user?.id,
                 text: "\(name) deleted backup \(id) of \(backup.environmentName)", createdAt: time.now())
         case .restore(let id, let options): return try restore(id, options, user, name)
         case .undoRestore(let id):
@@ -62,6 +73,16 @@ package struct ActivityDesk: Sendable {
         }
     }
 
+    /// - Throws: `conflict` if the backup's deletion is queued or running already.
+    private func checkIsNotLeaving(_ id: BackupID) throws {
+        let open = try catalogue.openActivities()
+        guard let other = open.first(where: { $0.type == .backupDelete && $0.parameters["backup"] == id.rawValue })
+        else { return }
+        throw HoldfastError(
+            .conflict, "backup \(id) is being deleted by activity \(other.id)",
+            hint: "Wait until it has ended, see activity:get \(other.id)")
+    }
+
     private func restore(
         _ id: BackupID, _ options: RestoreRequest, _ user: User?, _ name: String
     ) throws -> Activity {
@@ -69,6 +90,7 @@ package struct ActivityDesk: Sendable {
         guard backup.status == .created else {
             throw HoldfastError(.conflict, "backup \(id) is being deleted and cannot be restored")
         }
+        try checkIsNotLeaving(id)
         let target = options.target ?? backup.environmentName
         let found = try catalogue.environments(in: backup.project).first { $0.name == target }
         guard let found else {
@@ -118,13 +140,13 @@ package struct ActivityDesk: Sendable {
             throw HoldfastError(
                 .conflict,
                 "environment \(environment.name) is \(environment.status.rawValue) and cannot be \(rule.participle)",
-                hint: rule.hint)
+                hint: rule.hint ?? (rule.needsCommit ? environment.status.wayToActive : nil))
         }
         if rule.isProtected, environment.type == .production {
             throw HoldfastError(
                 .conflict,
                 "environment \(environment.name) is the production environment and cannot be \(rule.participle)",
-                hint: "Change the project's default branch first")
+                hint: "Use environment:redeploy to start it anew; only project:delete ends it")
         }
         var parameters: [String: String] = [:]
         if rule.needsCommit {
@@ -144,7 +166,7 @@ package struct ActivityDesk: Sendable {
             throw HoldfastError(
                 .conflict,
                 "environment \(environment.name) is \(environment.status.rawValue) and cannot be \(participle)",
-                hint: "Activate it first, with environment:activate")
+                hint: environment.status.wayToActive)
         }
         if let other = try catalogue.openActivities().first(where: { $0.environment == id && $0.type.makesDirty }) {
             throw HoldfastError(
@@ -178,10 +200,10 @@ private struct LifecycleRule {
         switch request {
         case .redeploy(let id):
             (environment, type, participle, from) = (id, .redeploy, "redeployed", [.active, .paused])
-            (hint, needsCommit) = ("Activate it first, with environment:activate", true)
+            needsCommit = true
         case .activate(let id):
             (environment, type, participle, from) = (id, .activate, "activated", [.inactive])
-            needsCommit = true
+            (hint, needsCommit) = ("Use environment:resume if it is paused, environment:redeploy if it is active", true)
         case .deactivate(let id):
             (environment, type, participle, from) = (id, .deactivate, "deactivated", [.active, .paused])
             isProtected = true
@@ -190,6 +212,7 @@ private struct LifecycleRule {
             isProtected = true
         case .resume(let id):
             (environment, type, participle, from) = (id, .resume, "resumed", [.paused])
+            hint = "Use environment:activate if it is inactive"
         case .deleteEnvironment(let id):
             (environment, type, participle, from) = (id, .delete, "deleted", [.active, .paused, .inactive])
             isProtected = true

@@ -27,7 +27,7 @@ struct BackupSource: Sendable {
         guard environment.status == .active else {
             throw HoldfastError(
                 .conflict, "environment \(environment.name) is \(environment.status.rawValue), not active",
-                hint: "Activate it first, with environment:activate")
+                hint: environment.status.wayToActive)
         }
         let layout = house.layout(environment.id)
         guard let current = try layout.readCurrent() else {

@@ -186,17 +186,6 @@ struct ConsistentPoint {
     }
 }
 
-extension HoldEvidence {
-    /// One line for people, as in `held 212 ms (37 requests, longest 187 ms), consistent`.
-    var summary: String {
-        "held \(Int(heldForMilliseconds.rounded())) ms (\(requestsHeld) requests, longest "
-            + "\(Int(longestRequestMilliseconds.rounded())) ms), "
-            + (unbroken ? "consistent" : "broken")
-            + ((tries ?? 1) > 1
-                ? "; the \(tries ?? 1) tries held \(Int((heldInAllMilliseconds ?? 0).rounded())) ms in all" : "")
-    }
-}
-
 extension HoldfastError {
     /// The error of a later try that says with what it began, unless it was the same.
     package func after(_ first: HoldfastError?) -> HoldfastError {

@@ -20,7 +20,7 @@ struct RestoreActivity {
         guard environment.status == .active, let old = try layout.readCurrent() else {
             throw HoldfastError(
                 .conflict, "environment \(environment.name) is \(environment.status.rawValue), not active",
-                hint: "Activate it first, with environment:activate")
+                hint: environment.status.wayToActive)
         }
         let sites = try house.repositories.sites(of: backup.project)
         let repository = try house.repositories.open(backup.project, on: sites)

@@ -366,7 +366,8 @@ extension ReplicatedBlobStore {
             return others.contains { (try? sites[$0].store.size(name)) == size }
         }
         guard isReal else { return }
-        let error = HoldfastError(.damaged, "it lacks \(lacking.count) \(kind.rawValue) objects that another site has")
+        let what = "\(lacking.count) \(kind.rawValue) object\(lacking.count == 1 ? "" : "s")"
+        let error = HoldfastError(.damaged, "it lacks \(what) that another site has")
         replication.update { $0.change(site) { $0.fallBehind(error) } }
     }
 

@@ -248,7 +248,7 @@ extension Catalogue {
         guard environment.status == .active else {
             throw HoldfastError(
                 .conflict, "environment \(environment.name) is \(environment.status.rawValue), not active",
-                hint: "Activate it first, with environment:activate")
+                hint: environment.status.wayToActive)
         }
         if let other = try dirtyingActivity(of: environment.id, database) {
             throw HoldfastError(

@@ -7,11 +7,16 @@
 import Foundation
 import GRDB
 import HoldfastModel
+import Synchronization
 
 /// The database. Thread-safe; every method blocks, so none is called on Swift's cooperative pool.
 package final class Catalogue: Sendable {
     let pool: DatabasePool
     let time: any TimeSource
+    /// Of the database file.
+    let path: String
+    /// Access tokens that could not be stored because the disk was full; they end with this process.
+    let spareTokens = Mutex<[Data: SpareToken]>([:])
     /// Wakes those who watch an activity.
     package let feed = ActivityFeed()
     private let report: @Sendable (HoldfastError) -> Void
@@ -27,14 +32,15 @@ package final class Catalogue: Sendable {
         path: String, time: any TimeSource, report: @escaping @Sendable (HoldfastError) -> Void = { _ in }
     ) throws {
         self.time = time
+        self.path = path
         self.report = report
         try Self.makePrivateFile(path)
         var configuration = Configuration()
         configuration.label = "catalogue"
         configuration.foreignKeysEnabled = true
         configuration.busyMode = .timeout(10)
-        pool = try Self.mapping { try DatabasePool(path: path, configuration: configuration) }
-        try Self.mapping {
+        pool = try Self.mapping(path) { try DatabasePool(path: path, configuration: configuration) }
+        try Self.mapping(path) {
             // Not in `prepareDatabase`: the pool sets `NORMAL` after that, when it turns WAL mode on.
             try pool.writeWithoutTransaction { try Durability.flushed.apply(to: $0) }
             try Schema.migrate(pool)
@@ -44,23 +50,23 @@ package final class Catalogue: Sendable {
     /// Closes the database; everything else throws afterwards.
     package func close() throws {
         feed.close()
-        try Self.mapping { try pool.close() }
+        try Self.mapping(path) { try pool.close() }
     }
 
     func read<Value>(_ body: (Database) throws -> Value) throws -> Value {
-        try Self.mapping { try pool.read(body) }
+        try Self.mapping(path) { try pool.read(body) }
     }
 
     /// One transaction, on disk when it returns.
     func write<Value>(_ body: (Database) throws -> Value) throws -> Value {
-        try Self.mapping { try pool.write(body) }
+        try Self.mapping(path) { try pool.write(body) }
     }
 
     /// One transaction that a power failure may take back, together with nothing else: for log lines and progress,
     /// of which there may be thousands. Never throws; failures are reported.
     func writeLightly(_ body: (Database) throws -> Void) {
         do {
-            try Self.mapping {
+            try Self.mapping(path) {
                 try pool.writeWithoutTransaction { database in
                     try Durability.ordered.apply(to: database)
                     defer { restoreDurability(of: database) }
@@ -77,8 +83,18 @@ package final class Catalogue: Sendable {
 
     /// SQLite's number for what a commit waits for: 2 is `FULL`. For tests.
     package func synchronousMode() throws -> Int {
-        try Self.mapping {
+        try Self.mapping(path) {
             try pool.writeWithoutTransaction { try Int.fetchOne($0, sql: "PRAGMA synchronous") ?? -1 }
+        }
+    }
+
+    /// Lets the database grow no further, as a full disk does. For tests.
+    package func stopGrowth() throws {
+        try Self.mapping(path) {
+            try pool.writeWithoutTransaction { database in
+                let pages = try Int.fetchOne(database, sql: "PRAGMA page_count") ?? 1
+                try database.execute(sql: "PRAGMA max_page_count = \(pages)")
+            }
         }
     }
 
@@ -110,23 +126,26 @@ package final class Catalogue: Sendable {
     }
 
     /// The only place that turns the database's errors into ours.
-    private static func mapping<Value>(_ body: () throws -> Value) throws -> Value {
+    private static func mapping<Value>(_ path: String, _ body: () throws -> Value) throws -> Value {
         do {
             return try body()
         } catch let error as HoldfastError {
             throw error
         } catch let error as DatabaseError {
-            throw holdfastError(error)
+            throw holdfastError(error, path)
         } catch {
             throw HoldfastError(.system, "the catalogue failed", cause: error)
         }
     }
 
-    private static func holdfastError(_ error: DatabaseError) -> HoldfastError {
+    private static func holdfastError(_ error: DatabaseError, _ path: String) -> HoldfastError {
         let text = error.message ?? "no message"
         switch error.resultCode {
         case .SQLITE_CONSTRAINT: return HoldfastError(.conflict, "the catalogue refuses this: \(text)")
-        case .SQLITE_FULL: return HoldfastError(.noSpace, "no space left for the catalogue")
+        case .SQLITE_FULL:
+            return HoldfastError(
+                .noSpace, "no space left for the catalogue '\(path)'",
+                hint: "Free some space on its disk, then try again; lists can be read meanwhile")
         case .SQLITE_CORRUPT, .SQLITE_NOTADB:
             return HoldfastError(
                 .damaged, "the catalogue is damaged: \(text)", hint: "Put back a copy of catalogue.sqlite")

@@ -2,6 +2,14 @@ import Foundation
 import GRDB
 import HoldfastModel
 
+/// An environment that was deleted.
+package struct GoneEnvironment: Sendable, Hashable {
+    package var id: EnvironmentID
+    package var project: ProjectID
+    package var name: String
+    package var type: EnvironmentType
+}
+
 /// Projects, environments, and what belongs to them alone.
 extension Catalogue {
     /// - Throws: `conflict` if there is one with that id.
@@ -36,6 +44,57 @@ extension Catalogue {
         try write { database in
             _ = try Self.project(id, database)
             try database.execute(sql: "DELETE FROM project WHERE id = ?", arguments: [id.rawValue])
+        }
+    }
+
+    /// Removes a project with all that is known of it.
+    ///
+    /// - Parameter withProduction: its production environment may be active.
+    /// - Throws: `conflict` that names what stands in the way: environments that are not inactive, open activities,
+    ///   backups.
+    package func deleteProject(_ id: ProjectID, withProduction: Bool) throws {
+        try write { database in
+            let project = try Self.project(id, database)
+            try Self.checkIsUnused(project, withProduction: withProduction, database)
+            try database.execute(sql: "DELETE FROM project WHERE id = ?", arguments: [id.rawValue])
+        }
+    }
+
+    /// Throws what `deleteProject` would throw.
+    package func checkProjectIsUnused(_ id: ProjectID, withProduction: Bool) throws {
+        try read { try Self.checkIsUnused(Self.project(id, $0), withProduction: withProduction, $0) }
+    }
+
+    private static func checkIsUnused(_ project: Project, withProduction: Bool, _ database: Database) throws {
+        let id = project.id
+        let used = try EnvironmentRecord.filter(
+            sql: "project = ? AND status <> 'inactive'", arguments: [id.rawValue]
+        ).order(sql: "name").fetchAll(database)
+        let others = used.filter { $0.type != EnvironmentType.production.rawValue }
+        if let first = others.first {
+            throw HoldfastError(
+                .conflict, "environment '\(first.name)' of project \(id) is \(first.status), not inactive",
+                hint: "Delete it first, with environment:delete -e \(first.name)")
+        }
+        if let production = used.first, !withProduction {
+            throw HoldfastError(
+                .conflict, "production environment '\(production.name)' of project \(id) is \(production.status)",
+                hint: "Add --with-production if it is to go too, with all its data")
+        }
+        let backups = try Int.fetchOne(
+            database, sql: "SELECT count(*) FROM backup WHERE project = ?", arguments: [id.rawValue])
+        if let backups, backups > 0 {
+            throw HoldfastError(
+                .conflict, "project \(id) has \(backups) backup\(backups == 1 ? "" : "s"), and would take them with it",
+                hint: "Delete them first, with backup:delete; backup:list --all shows them")
+        }
+        let open = try ActivityRecord.filter(
+            sql: "project = ? AND state IN ('pending', 'in_progress')", arguments: [id.rawValue]
+        ).order(sql: "sequence").fetchOne(database)
+        if let open {
+            throw HoldfastError(
+                .conflict, "activity \(open.id) (\(open.type)) of project \(id) is open",
+                hint: "Wait until it has ended, see activity:get \(open.id)")
         }
     }
 
@@ -93,11 +152,28 @@ extension Catalogue {
         }
     }
 
-    /// Its backups and its activities stay.
+    /// Its backups and its activities stay, and so does what it was: see `goneEnvironments`.
     package func removeEnvironment(_ id: EnvironmentID) throws {
         try write { database in
-            _ = try Self.environment(id, database)
+            let environment = try Self.environment(id, database)
+            try database.execute(
+                sql: "INSERT INTO gone_environment (id, project, name, type) VALUES (?, ?, ?, ?)",
+                arguments: [
+                    id.rawValue, environment.project.rawValue, environment.name, environment.type.rawValue,
+                ])
             try database.execute(sql: "DELETE FROM environment WHERE id = ?", arguments: [id.rawValue])
+        }
+    }
+
+    /// The environments of a project that were deleted, with their last types.
+    package func goneEnvironments(in project: ProjectID) throws -> [GoneEnvironment] {
+        try read { database in
+            let sql = "SELECT id, name, type FROM gone_environment WHERE project = ? ORDER BY name, id"
+            return try Row.fetchAll(database, sql: sql, arguments: [project.rawValue]).map { row in
+                GoneEnvironment(
+                    id: try Column.id(row["id"]), project: project, name: row["name"],
+                    type: try Column.choice(row["type"]))
+            }
         }
     }
 

@@ -23,6 +23,7 @@ enum Schema {
         migrator.registerMigration("003 activities") { try $0.execute(sql: activities) }
         migrator.registerMigration("004 people and tokens") { try $0.execute(sql: people) }
         migrator.registerMigration("005 audit") { try $0.execute(sql: audit) }
+        migrator.registerMigration("006 gone environments") { try $0.execute(sql: goneEnvironments) }
         return migrator
     }
 
@@ -181,5 +182,16 @@ enum Schema {
             BEGIN SELECT RAISE(ABORT, 'the audit log is never changed'); END;
         CREATE TRIGGER audit_is_not_removed BEFORE DELETE ON audit
             BEGIN SELECT RAISE(ABORT, 'the audit log is never removed'); END;
+        """
+
+    /// Environments that were deleted: their type still says who may see their activities and use their backups.
+    private static let goneEnvironments = """
+        CREATE TABLE gone_environment (
+            id TEXT NOT NULL PRIMARY KEY,
+            project TEXT NOT NULL REFERENCES project (id) ON DELETE CASCADE,
+            name TEXT NOT NULL,
+            type TEXT NOT NULL CHECK (type IN ('production', 'staging', 'development'))
+        ) STRICT;
+        CREATE INDEX gone_environment_by_project ON gone_environment (project);
         """
 }

@@ -30,6 +30,12 @@ package struct Session: Sendable, Hashable {
     package var scope: TokenScope?
 }
 
+/// An access token that is in memory only.
+struct SpareToken: Sendable {
+    var token: TokenID
+    var expiresAt: Date
+}
+
 /// What `bootstrap` made.
 package struct Bootstrap: Sendable {
     package var user: User
@@ -108,22 +114,34 @@ extension Catalogue {
 
     /// Exchanges an API token for an access token.
     ///
+    /// It also works while the disk is full: the access token is then kept in memory, and ends with this process.
+    ///
     /// - Throws: `unauthenticated` for anything that is not a token of ours.
     package func exchange(_ apiToken: Secret) throws -> Secret {
         let now = time.now()
-        return try write { database in
-            let id = try Self.verify(apiToken, database).id
-            let access = Self.randomToken(prefix: "hfa")
-            let expiry = now.addingTimeInterval(Double(Self.accessTokenLifetime))
-            try database.execute(
-                sql: "DELETE FROM access_token WHERE expires_at <= ?", arguments: [Column.stamp(now)])
-            try database.execute(
-                sql: "INSERT INTO access_token (hash, token, expires_at) VALUES (?, ?, ?)",
-                arguments: [Data(Digest.sha256(access.reveal().utf8)), id.rawValue, Column.stamp(expiry)])
-            try database.execute(
-                sql: "UPDATE api_token SET last_used_at = ? WHERE id = ?", arguments: [Column.stamp(now), id.rawValue])
-            return access
+        let access = Self.randomToken(prefix: "hfa")
+        let digest = Data(Digest.sha256(access.reveal().utf8))
+        let expiry = now.addingTimeInterval(Double(Self.accessTokenLifetime))
+        do {
+            try write { database in
+                let id = try Self.verify(apiToken, database).id
+                try database.execute(
+                    sql: "DELETE FROM access_token WHERE expires_at <= ?", arguments: [Column.stamp(now)])
+                try database.execute(
+                    sql: "INSERT INTO access_token (hash, token, expires_at) VALUES (?, ?, ?)",
+                    arguments: [digest, id.rawValue, Column.stamp(expiry)])
+                try database.execute(
+                    sql: "UPDATE api_token SET last_used_at = ? WHERE id = ?",
+                    arguments: [Column.stamp(now), id.rawValue])
+            }
+        } catch let error as HoldfastError where error.code == .noSpace || error.code == .system {
+            let id = try read { try Self.verify(apiToken, $0).id }
+            spareTokens.withLock { tokens in
+                tokens = tokens.filter { $0.value.expiresAt > now }
+                tokens[digest] = SpareToken(token: id, expiresAt: expiry)
+            }
         }
+        return access
     }
 
     /// Who it is that shows an access token.
@@ -131,6 +149,7 @@ extension Catalogue {
     /// - Throws: `unauthenticated` if it is none of ours, has expired, or its API token was revoked.
     package func authenticate(_ accessToken: Secret) throws -> Session {
         let digest = Data(Digest.sha256(accessToken.reveal().utf8))
+        if let session = try spareSession(digest) { return session }
         let now = Column.stamp(time.now())
         return try read { database in
             let row = try Row.fetchOne(
@@ -152,6 +171,7 @@ extension Catalogue {
     /// Ends one access token; unknown ones are ignored.
     package func revoke(_ secret: Secret) throws {
         let digest = Data(Digest.sha256(secret.reveal().utf8))
+        if spareTokens.withLock({ $0.removeValue(forKey: digest) }) != nil { return }
         try write { database in
             try database.execute(sql: "DELETE FROM access_token WHERE hash = ?", arguments: [digest])
         }
@@ -178,6 +198,13 @@ extension Catalogue {
             let record = try Self.tokenRecord(row)
             return Session(user: try Self.user(record.user, database), token: record.id, scope: record.scope)
         }
+    }
+
+    /// Who showed a token that is kept in memory; nil if there is none of that digest.
+    private func spareSession(_ digest: Data) throws -> Session? {
+        let now = time.now()
+        guard let spare = spareTokens.withLock({ $0[digest] }), spare.expiresAt > now else { return nil }
+        return try session(of: spare.token)
     }
 
     private static func verify(_ apiToken: Secret, _ database: Database) throws -> TokenRecord {

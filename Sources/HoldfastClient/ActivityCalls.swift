@@ -65,10 +65,14 @@ extension APIClient {
         return match
     }
 
-    /// Asks an activity that has not begun to be dropped.
+    /// Asks an activity to be dropped, or to stop if it runs and the server can do that.
     ///
-    /// - Returns: nil if it cannot be cancelled.
-    package func cancel(_ activity: Resource<API.Activity>) async throws -> Started? {
-        try await operate("cancel", on: activity)
+    /// - Returns: the activity as it is now; it may take a moment to stop.
+    /// - Throws: the server's reason if it cannot be cancelled.
+    package func cancel(_ activity: Resource<API.Activity>) async throws -> Resource<API.Activity> {
+        let target = try activity.links["#cancel"] ?? "\(activity.link("self"))/cancel"
+        let started = try await send(Call("POST", target)).started()
+        if let now = started.activities.first { return now }
+        return try await refreshed(activity)
     }
 }

@@ -17,6 +17,16 @@ extension APIClient {
         try await find("\(environment.link("self"))/backups/\(ServerAddress.escape(id))")
     }
 
+    /// All backups of a project that the caller may see, newest first: those of deleted environments too.
+    package func backups(in project: Resource<API.Project>) async throws -> [Resource<API.Backup>] {
+        try await get("\(project.link("self"))/backups")
+    }
+
+    /// A backup of any environment of a project, there or gone; nil if there is none of that name.
+    package func backup(_ id: String, in project: Resource<API.Project>) async throws -> Resource<API.Backup>? {
+        try await find("\(project.link("self"))/backups/\(ServerAddress.escape(id))")
+    }
+
     /// Asks for a backup.
     ///
     /// - Returns: nil if it is not offered now.
@@ -26,9 +36,10 @@ extension APIClient {
 
     /// Asks for a restore.
     ///
-    /// - Returns: nil if it is not offered now.
-    package func restore(_ backup: Resource<API.Backup>, _ input: API.RestoreInput) async throws -> Started? {
-        try await operate("restore", on: backup, body: input)
+    /// - Throws: the server's reason if it is not let in.
+    package func restore(_ backup: Resource<API.Backup>, _ input: API.RestoreInput) async throws -> Started {
+        let target = try backup.links["#restore"] ?? "\(backup.link("self"))/restore"
+        return try await send(Call("POST", target, body: API.encoder().encode(input))).started()
     }
 
     package func delete(_ backup: Resource<API.Backup>) async throws -> Started {

@@ -17,6 +17,13 @@ extension APIClient {
         try await find("/projects/\(project)/environments/\(ServerAddress.escape(name))")
     }
 
+    /// Asks whether an operation would be let in now. Nothing is done.
+    ///
+    /// - Throws: the refusal; `notFound` if the server cannot be asked that.
+    package func ask(_ operation: String, of environment: Resource<API.Environment>) async throws {
+        _ = try await send(Call("GET", "\(environment.link("self"))/\(operation)"))
+    }
+
     /// Asks for the end of an environment and its data.
     package func delete(_ environment: Resource<API.Environment>) async throws -> Started {
         try await send(Call("DELETE", environment.link("self"))).started()

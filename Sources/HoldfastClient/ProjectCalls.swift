@@ -32,6 +32,24 @@ extension APIClient {
         try await post("/projects", input)
     }
 
+    /// Throws the refusal that `delete` would meet now; nothing is done.
+    package func askToDelete(_ project: Resource<API.Project>, withProduction: Bool) async throws {
+        let query = withProduction ? [(name: "with_production", value: "true")] : []
+        _ = try await send(Call("GET", "\(project.link("self"))/delete", query: query))
+    }
+
+    /// Ends a project.
+    ///
+    /// - Parameter withProduction: its production environment may be active, and goes with all its data.
+    /// - Returns: paths on the server that could not be removed.
+    package func delete(_ project: Resource<API.Project>, withProduction: Bool) async throws -> [String] {
+        let query = withProduction ? [(name: "with_production", value: "true")] : []
+        let answer: API.ProjectDeleted = try await send(
+            Call("DELETE", project.link("self"), query: query)
+        ).decode()
+        return answer.left
+    }
+
     package func settings(of project: ProjectID) async throws -> Resource<API.ProjectSettings> {
         try await get("/projects/\(project)/settings")
     }
@@ -55,6 +73,28 @@ extension APIClient {
     /// Everybody who has access to a project.
     package func userAccess(of project: ProjectID) async throws -> Resource<API.Collection<API.UserAccess>> {
         try await get("/projects/\(project)/user-access")
+    }
+
+    /// Names and addresses of the people that a list of access refers to.
+    package func people(
+        of access: Resource<API.Collection<API.UserAccess>>
+    ) async throws -> [String: API.UserReference] {
+        guard let link = access.links["ref:users:0"] else { return [:] }
+        let found: [String: API.UserReference?] = try await get(link)
+        return found.compactMapValues { $0 }
+    }
+
+    /// API tokens without their secrets.
+    ///
+    /// - Parameter user: id, name or address of somebody else, for operators; nil for one's own.
+    package func tokens(of user: String?) async throws -> [Resource<API.Token>] {
+        try await get("/users/\(ServerAddress.escape(user ?? "me"))/tokens")
+    }
+
+    /// Ends a token at once.
+    package func revokeToken(_ id: String, of user: String?) async throws {
+        _ = try await send(
+            Call("DELETE", "/users/\(ServerAddress.escape(user ?? "me"))/tokens/\(ServerAddress.escape(id))"))
     }
 
     /// A new API token; the answer is the only place where its text ever is.

@@ -10,11 +10,13 @@ import ArgumentParser
 package enum CommandTree {
     /// In the order in which help lists them.
     package static let clientCommands: [any ParsableCommand.Type] = [
-        ProjectCreate.self, ProjectList.self, ProjectInfo.self,
+        ProjectCreate.self, ProjectList.self, ProjectInfo.self, ProjectDelete.self,
         EnvironmentList.self, EnvironmentInfo.self, EnvironmentActivate.self, EnvironmentDeactivate.self,
         EnvironmentRedeploy.self, EnvironmentPause.self, EnvironmentResume.self, EnvironmentDelete.self,
         BackupCreate.self, BackupList.self, BackupGet.self, BackupDelete.self, BackupRestore.self,
-        ActivityList.self, ActivityGet.self, ActivityLog.self,
-        UserAdd.self, TokenCreate.self, RepositoryKey.self, GitCredential.self,
+        ActivityList.self, ActivityGet.self, ActivityLog.self, ActivityCancel.self,
+        VariableList.self, VariableGet.self, VariableCreate.self, VariableUpdate.self, VariableDelete.self,
+        UserAdd.self, UserList.self, TokenCreate.self, TokenList.self, TokenRevoke.self, RepositoryKey.self,
+        GitCredential.self,
     ]
 }

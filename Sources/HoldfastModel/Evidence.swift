@@ -45,6 +45,21 @@ public struct HoldEvidence: Sendable, Codable, Hashable {
         self.freezeMethod = ""
         self.workersFrozenInPlace = []
     }
+
+    /// One line for people, as in `held 212 ms (37 requests, longest 187 ms), consistent`.
+    public var summary: String {
+        let longest = "longest \(Int(longestRequestMilliseconds.rounded())) ms"
+        let requests =
+            switch requestsHeld {
+            case 0: "no requests"
+            case 1: "1 request, \(longest)"
+            default: "\(requestsHeld) requests, \(longest)"
+            }
+        let held = "held \(Int(heldForMilliseconds.rounded())) ms (\(requests))"
+        let worth = "\(held), \(unbroken ? "consistent" : "broken")"
+        guard let tries, tries > 1 else { return worth }
+        return "\(worth); the \(tries) tries held \(Int((heldInAllMilliseconds ?? 0).rounded())) ms in all"
+    }
 }
 
 /// How far apart the marks of a live backup are.

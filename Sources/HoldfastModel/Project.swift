@@ -38,6 +38,15 @@ public enum EnvironmentStatus: String, Sendable, Codable, CaseIterable {
     case paused
     case dirty
     case deleting
+
+    /// What somebody has to do so that it becomes active; nil if only waiting helps, or nothing does.
+    public var wayToActive: String? {
+        switch self {
+        case .paused: "Resume it first, with environment:resume"
+        case .inactive: "Activate it first, with environment:activate"
+        case .active, .dirty, .deleting: nil
+        }
+    }
 }
 
 extension Environment {

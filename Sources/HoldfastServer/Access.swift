@@ -45,14 +45,26 @@ package struct Principal: Sendable {
 
     /// - Throws: `forbidden` with the role they have and the one they would need.
     package func require(_ role: Role, on environment: Environment) throws {
-        let own = try requirePermissions(in: environment.project).role(on: environment.type)
+        try require(role, onType: environment.type, of: environment.name, in: environment.project)
+    }
+
+    /// The type that an environment had still says who may use its backups.
+    ///
+    /// - Throws: `forbidden` with the role they have and the one they would need.
+    package func require(_ role: Role, on gone: GoneEnvironment) throws {
+        try require(role, onType: gone.type, of: gone.name, in: gone.project)
+    }
+
+    private func require(
+        _ role: Role, onType type: EnvironmentType, of name: String, in project: ProjectID
+    ) throws {
+        let own = try requirePermissions(in: project).role(on: type)
         guard let own, own >= role else {
-            let type = environment.type.rawValue
             let has = own.map { "has the role \($0.rawValue)" } ?? "has no role"
             throw HoldfastError(
                 .forbidden,
-                "\(user.username) \(has) on \(type) environments, this needs \(role.rawValue) on \(environment.name)",
-                hint: "Ask an admin of the project for \(type):\(role.rawValue)")
+                "\(user.username) \(has) on \(type.rawValue) environments, this needs \(role.rawValue) on \(name)",
+                hint: "Ask an admin of the project for \(type.rawValue):\(role.rawValue)")
         }
     }
 
@@ -85,5 +97,18 @@ extension Permissions {
             if let left = role(on: type), let right = other.role(on: type) { result.types[type] = min(left, right) }
         }
         return result
+    }
+}
+
+extension Permissions {
+    /// The first of the wanted permissions that is more than these, as the contract writes it; nil if none is.
+    func firstBeyond(_ wanted: Permissions) -> String? {
+        if wanted.project == .admin, project != .admin { return "admin" }
+        if wanted.project != nil, project == nil { return "viewer" }
+        for type in EnvironmentType.allCases {
+            guard let role = wanted.types[type] else { continue }
+            if (self.role(on: type)).map({ $0 < role }) ?? true { return "\(type.rawValue):\(role.rawValue)" }
+        }
+        return nil
     }
 }

@@ -60,12 +60,14 @@ enum ActivityRoutes {
         return details
     }
 
-    /// Whoever has a role in the project sees everything; others what happens on environments of their types.
+    /// Whoever has a role in the project sees everything; others what happens on environments of their types, those
+    /// that are gone included.
     private static func sight(of project: ProjectID, _ call: Call) throws -> (Activity) -> Bool {
         let permissions = try call.principal.requirePermissions(in: project)
         if permissions.project != nil { return { _ in true } }
         let seen = try call.catalogue.environments(in: project).filter { permissions.role(on: $0.type) != nil }
-        let ids = Set(seen.map(\.id))
+        let gone = try call.catalogue.goneEnvironments(in: project).filter { permissions.role(on: $0.type) != nil }
+        let ids = Set(seen.map(\.id) + gone.map(\.id))
         return { $0.environment.map(ids.contains) ?? false }
     }
 

@@ -17,6 +17,8 @@ enum BackupRoutes {
             routes.on(.post, "\(base)/backups/:backup/restore", restore)
         }
         routes.on(.post, "\(environment)/undo-restore", undoRestore)
+        EnvironmentRoutes.addQuestion(to: routes, "backup") { .backup($0, safe: true) }
+        EnvironmentRoutes.addQuestion(to: routes, "undo-restore") { .undoRestore($0) }
     }
 
     /// Queued behind a running cron or backup, never refused because of them.
@@ -26,21 +28,31 @@ enum BackupRoutes {
         return try call.submit(.backup, .backup(environment.id, safe: input.safe ?? true), on: environment)
     }
 
+    /// Those of an environment that is there; of a name that is no environment any more, those of the gone ones.
     private static func list(_ call: Call) throws -> Reply {
-        let environment = try call.environment()
+        let environment: Environment
+        do {
+            environment = try call.environment()
+        } catch let error as HoldfastError where error.code == .notFound {
+            let name = try call.input.parameter("environment")
+            let left = try visible(call).filter { $0.environment == nil && $0.backup.environmentName == name }
+            guard !left.isEmpty else { throw error }
+            return try .json(left.map(call.view(of:)))
+        }
         let backups = try call.catalogue.backups(of: environment.id)
         return try .json(backups.map { try call.view(of: OwnedBackup(backup: $0, environment: environment)) })
     }
 
     /// Those that the caller may see.
     private static func listAll(_ call: Call) throws -> Reply {
+        try .json(visible(call).map(call.view(of:)))
+    }
+
+    private static func visible(_ call: Call) throws -> [OwnedBackup] {
         let project = try call.project()
-        let environments = try call.catalogue.environments(in: project.id)
-        let owned = try call.catalogue.backups(in: project.id).map { backup in
-            OwnedBackup(backup: backup, environment: environments.first { $0.id == backup.environment })
-        }
-        let seen = owned.filter { (try? call.principal.require(.viewer, on: $0)) != nil }
-        return try .json(seen.map(call.view(of:)))
+        let owner = try call.owners(in: project.id)
+        return try call.catalogue.backups(in: project.id).map(owner)
+            .filter { (try? call.principal.require(.viewer, on: $0)) != nil }
     }
 
     private static func delete(_ call: Call) throws -> Reply {

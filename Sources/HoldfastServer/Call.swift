@@ -7,13 +7,18 @@ import HoldfastModel
 struct OwnedBackup: Sendable {
     var backup: Backup
     var environment: Environment?
+    /// What its environment was, if it is gone; nil for those that went before this was kept.
+    var gone: GoneEnvironment?
 }
 
 extension Principal {
-    /// The role on the backup's environment counts; if that is gone, only admins of the project have any.
+    /// The role on the backup's environment counts, also if that is gone. If its type is not known any more, only
+    /// admins of the project have one.
     func require(_ role: Role, on owned: OwnedBackup) throws {
         if let environment = owned.environment {
             try require(role, on: environment)
+        } else if let gone = owned.gone {
+            try require(role, on: gone)
         } else {
             try requireProjectAdmin(owned.backup.project)
         }
@@ -52,20 +57,47 @@ struct Call: Sendable {
         return environment
     }
 
-    /// The backup in the path, which the caller may see: below its environment, or below the project.
+    /// The backup in the path, which the caller may see: below the project, below its environment, or, if that is
+    /// gone, below any environment of the project. The last is for clients that know of no other place.
     func backup() throws -> OwnedBackup {
         let project = try project()
         let backup = try catalogue.backup(try input.id("backup"))
-        let owner = input.has("environment") ? try environment() : nil
-        guard backup.project == project.id, owner == nil || owner?.id == backup.environment else {
+        let owned = try owners(in: project.id)(backup)
+        let isHere: Bool
+        if input.has("environment") {
+            let name = try input.parameter("environment")
+            isHere = owned.environment.map { $0.name == name } ?? isPlace(name, of: owned, in: project.id)
+        } else {
+            isHere = true
+        }
+        guard backup.project == project.id, isHere else {
             throw HoldfastError(
-                .notFound, "there is no backup '\(backup.id)' of \(owner?.name ?? project.title)",
+                .notFound, "there is no backup '\(backup.id)' of \(try place() ?? project.title)",
                 hint: "List them with backup:list")
         }
-        let alive = try owner ?? catalogue.environments(in: project.id).first { $0.id == backup.environment }
-        let owned = OwnedBackup(backup: backup, environment: alive)
         try principal.require(.viewer, on: owned)
         return owned
+    }
+
+    private func place() throws -> String? {
+        input.has("environment") ? try environment().name : nil
+    }
+
+    /// Whether the backup of a gone environment is looked for below a name that makes sense.
+    private func isPlace(_ name: String, of owned: OwnedBackup, in project: ProjectID) -> Bool {
+        if owned.backup.environmentName == name { return true }
+        return (try? catalogue.environment(named: name, in: project)) != nil
+    }
+
+    /// Finds the environment of each backup of a project, there or gone.
+    func owners(in project: ProjectID) throws -> (Backup) -> OwnedBackup {
+        let environments = try catalogue.environments(in: project)
+        let gone = try catalogue.goneEnvironments(in: project)
+        return { backup in
+            OwnedBackup(
+                backup: backup, environment: environments.first { $0.id == backup.environment },
+                gone: gone.first { $0.id == backup.environment })
+        }
     }
 
     /// Runs something that leaves a trace: it is recorded before it is done, and again if it is refused or fails.

@@ -17,8 +17,27 @@ enum EnvironmentRoutes {
         routes.on(.post, "\(one)/redeploy") { try submit($0, .redeploy) { .redeploy($0) } }
         routes.on(.post, "\(one)/pause") { try submit($0, .pause) { .pause($0) } }
         routes.on(.post, "\(one)/resume") { try submit($0, .resume) { .resume($0) } }
+        addQuestion(to: routes, "delete") { .deleteEnvironment($0) }
+        addQuestion(to: routes, "activate") { .activate($0) }
+        addQuestion(to: routes, "deactivate") { .deactivate($0) }
+        addQuestion(to: routes, "redeploy") { .redeploy($0) }
+        addQuestion(to: routes, "pause") { .pause($0) }
+        addQuestion(to: routes, "resume") { .resume($0) }
         routes.on(.get, "\(one)/settings", settings)
         routes.on(.get, "\(one)/deployments/current", deployment)
+    }
+
+    /// `GET …/environments/{e}/{operation}`: our addition. Whether that operation would be let in now: 200, or the
+    /// refusal that it would be answered with. Changes nothing, and leaves no trace.
+    static func addQuestion(
+        to routes: Routes, _ operation: String, _ request: @escaping @Sendable (EnvironmentID) -> OperationRequest
+    ) {
+        routes.on(.get, "/projects/:project/environments/:environment/\(operation)") { call in
+            let environment = try call.environment()
+            try call.principal.require(.admin, on: environment)
+            try call.operations.check(request(environment.id))
+            return try .json(["allowed": true])
+        }
     }
 
     /// Those that the caller may see.

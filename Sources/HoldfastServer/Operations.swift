@@ -11,6 +11,16 @@ package protocol Operations: Sendable {
     /// - Throws: `conflict` with the reason if the state does not allow it, `notFound`, `unsupported`.
     func submit(_ request: OperationRequest, by user: UserID) throws -> Activity
 
+    /// Throws what `submit` would throw for this operation now, and does nothing.
+    func check(_ request: OperationRequest) throws
+
+    /// Ends a project: environments, Git repository, and its backup repository on every site.
+    ///
+    /// - Parameter withProduction: its production environment may be active, and goes with all its data.
+    /// - Returns: paths that could not be removed; the project is gone all the same.
+    /// - Throws: `conflict` if it has backups, open activities, or other environments that are not inactive.
+    func deleteProject(_ project: ProjectID, withProduction: Bool) throws -> [String]
+
     /// Makes a project with its Git repository and its backup repository on every site, and stores it.
     func createProject(_ request: ProjectRequest, by user: UserID) throws -> Project
 
@@ -58,8 +68,8 @@ package struct RunningDeployment: Sendable {
     package var restoredFrom: BackupID?
     /// Where the environment is reached, the primary route first.
     package var routes: [String]
-    /// What ran before the last restore is still there.
-    package var canUndoRestore = false
+    /// What ran before the last restore, if it is still there: an undo leads back to it.
+    package var beforeRestore: API.PriorState?
 
     package init(
         deployment: API.Deployment, commit: String, deployedAt: Date, restoredFrom: BackupID?, routes: [String]

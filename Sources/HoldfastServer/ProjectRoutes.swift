@@ -11,6 +11,8 @@ enum ProjectRoutes {
         routes.on(.post, "/projects", create)
         routes.on(.get, one) { try .json($0.view(of: $0.project())) }
         routes.on(.patch, one, edit)
+        routes.on(.delete, one, delete)
+        routes.on(.get, "\(one)/delete", mayDelete)
         routes.on(.get, "\(one)/settings") { try .json(API.ProjectSettings(links: link($0, "settings"))) }
         routes.on(.get, "\(one)/capabilities") { try .json(API.Capabilities(links: link($0, "capabilities"))) }
         routes.on(.get, "\(one)/environment-types", types)
@@ -50,6 +52,27 @@ enum ProjectRoutes {
             try call.catalogue.update(project)
         }
         return try .json(API.Accepted(activities: [], entity: call.view(of: project), code: 200))
+    }
+
+    /// Whether a deletion would be let in now: 200, or the refusal. Changes nothing.
+    private static func mayDelete(_ call: Call) throws -> Reply {
+        let project = try call.project()
+        let withProduction = call.input.values("with_production").first == "true"
+        try call.principal.requireOperator()
+        try call.catalogue.checkProjectIsUnused(project.id, withProduction: withProduction)
+        return try .json(["allowed": true])
+    }
+
+    /// `?with_production=true` lets its production environment go too.
+    private static func delete(_ call: Call) throws -> Reply {
+        let project = try call.project()
+        let withProduction = call.input.values("with_production").first == "true"
+        let left = try call.audited("project.delete", in: project.id, on: project.id.rawValue) {
+            try call.principal.requireOperator()
+        } _: {
+            try call.operations.deleteProject(project.id, withProduction: withProduction)
+        }
+        return try .json(API.ProjectDeleted(left: left))
     }
 
     private struct ProjectPatch: Codable {

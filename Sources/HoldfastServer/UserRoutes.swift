@@ -19,7 +19,7 @@ enum UserRoutes {
         guard call.principal.isOperator else {
             throw HoldfastError(.forbidden, "\(call.user.username) may not see the user '\(name.prefix(40))'")
         }
-        return try call.catalogue.user(try call.input.id("user"))
+        return try call.catalogue.user(matching: name)
     }
 
     private static func extendedAccess(_ call: Call) throws -> Reply {
@@ -65,6 +65,7 @@ enum UserTokenRoutes {
             if input.user != nil { try call.principal.requireOperator() }
         } _: {
             let user = try input.user.map(call.catalogue.user(matching:)) ?? UserRoutes.subject(call)
+            try checkIsWithin(user, input, call)
             return try call.catalogue.createToken(named: input.name, for: user.id, scope: scope(input))
         }
         var token = view(made.record)
@@ -90,6 +91,22 @@ enum UserTokenRoutes {
         guard call.principal.session.scope == nil else {
             throw HoldfastError(.forbidden, "a token that is narrowed to a project cannot be used to manage tokens")
         }
+    }
+
+    /// A token never does more than its owner may; one that says so would only mislead.
+    private static func checkIsWithin(_ user: User, _ input: API.TokenCreateInput, _ call: Call) throws {
+        guard let scope = try scope(input) else { return }
+        guard let own = try call.catalogue.permissions(of: user, in: scope.project) else {
+            throw HoldfastError(
+                .forbidden, "\(user.username) has no access to project \(scope.project)",
+                hint: "Give it first, with user:add \(user.email) -p \(scope.project)")
+        }
+        guard let beyond = own.firstBeyond(scope.permissions) else { return }
+        throw HoldfastError(
+            .forbidden,
+            "\(user.username) has \(own.strings.joined(separator: ", ")) in project \(scope.project), so no token of "
+                + "theirs can have \(beyond)",
+            hint: "Leave it out, or give it to them first, with user:add")
     }
 
     private static func scope(_ input: API.TokenCreateInput) throws -> TokenScope? {

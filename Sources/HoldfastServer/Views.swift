@@ -35,6 +35,7 @@ extension Call {
         if try principal.requirePermissions(in: project.id).project == .admin {
             links["#edit"] = path
             links["#manage-variables"] = "\(path)/variables"
+            if principal.isOperator { links["#delete"] = path }
             links["repository-key"] = "\(path)/repository-key"
         }
         var view = API.Project(
@@ -65,9 +66,10 @@ extension Call {
                 facts.deployedCommit = running.commit
                 facts.restoredFrom = running.restoredFrom
                 facts.routes = running.routes
+                facts.beforeRestore = running.beforeRestore
             }
             let links = try EnvironmentLinks(
-                environment: environment, facts: facts, canUndoRestore: running?.canUndoRestore ?? false
+                environment: environment, facts: facts
             ).links(isAdmin: isAdmin(on: environment))
             return API.Environment(environment, facts: facts, links: links)
         }
@@ -92,7 +94,9 @@ extension Call {
             links["#restore"] = "\(path)/restore"
             links["#delete"] = path
         }
-        return API.Backup(backup, links: links, now: operations.siteStates(of: backup.project))
+        return API.Backup(
+            backup, isEnvironmentDeleted: owned.environment == nil, links: links,
+            now: operations.siteStates(of: backup.project))
     }
 
     func view(of details: ActivityDetails) throws -> API.Activity {
@@ -107,13 +111,15 @@ extension Call {
         try view(of: catalogue.activityDetails(activity, in: project))
     }
 
-    /// Admins of the environment, or of the project if the environment is gone.
+    /// Admins of the environment, there or gone.
     func mayCancel(_ activity: Activity) throws -> Bool {
         let permissions = try principal.permissions(in: activity.project)
         if permissions?.project == .admin { return true }
         guard let id = activity.environment else { return false }
         let environments = try catalogue.environments(in: activity.project)
-        return environments.first { $0.id == id }.map { permissions?.role(on: $0.type) == .admin } ?? false
+        let gone = try catalogue.goneEnvironments(in: activity.project)
+        let type = environments.first { $0.id == id }?.type ?? gone.first { $0.id == id }?.type
+        return type.map { permissions?.role(on: $0) == .admin } ?? false
     }
 }
 
@@ -121,7 +127,6 @@ extension Call {
 struct EnvironmentLinks {
     var environment: Environment
     var facts: API.EnvironmentFacts
-    var canUndoRestore: Bool
 
     func links(isAdmin: Bool) -> API.Links {
         let path = Path.environment(environment.name, in: environment.project)
@@ -149,7 +154,7 @@ struct EnvironmentLinks {
         let hasCode = environment.headCommit != nil
         var names: [String] = []
         if isActive { names.append("backup") }
-        if isActive, canUndoRestore { names.append("undo-restore") }
+        if isActive, facts.beforeRestore != nil { names.append("undo-restore") }
         if isActive || isPaused, hasCode { names.append("redeploy") }
         if environment.status == .inactive, hasCode { names.append("activate") }
         if isActive || isPaused, !isProtected { names.append("deactivate") }

@@ -11,7 +11,7 @@ struct Holdfast: AsyncParsableCommand {
         commandName: "holdfast",
         abstract: "Backs up and restores whole environments: code, services and files as one point in time.",
         discussion: """
-            Requests are held, not dropped, while a backup takes its point in time. Every backup lies in a standard
+            Requests are held, not dropped, while a backup takes its point in time. Every backup lies in a standard \
             restic repository on each site.
             """,
         version: "0.1.0",

@@ -165,4 +165,43 @@ struct ActivityTests {
         #expect(catalogue.activity(activity.id)?.state == .complete)
         #expect(catalogue.activity(activity.id)?.failure == "stopped in the hold")
     }
+
+    @Test func `what an environment that is not active needs is said: resume or activate`() throws {
+        for (name, status, word) in [("a", EnvironmentStatus.paused, "resume"), ("b", .inactive, ":activate")] {
+            let environment = try environment(name, status: status)
+            let error = #expect(throws: HoldfastError.self) {
+                try desk().submit(.backup(environment.id, safe: true), by: user)
+            }
+            #expect(error?.hint?.contains(word) == true, "\(error?.hint ?? "none")")
+        }
+    }
+
+    @Test func `an operation is judged without being queued`() throws {
+        let environment = try environment()
+        try desk().check(.backup(environment.id, safe: true))
+        #expect(throws: HoldfastError.self) { try desk().check(.pause(environment.id)) }
+        #expect(try catalogue.openActivities().isEmpty)
+    }
+
+    @Test func `a backup is deleted once, also if its environment is gone, and not restored meanwhile`() throws {
+        let main = try environment()
+        let gone = try environment("feature/x")
+        let backup = Backup(
+            id: .random(), environment: gone, safe: false, automated: false, commit: String(repeating: "a", count: 40),
+            deployment: "d", snapshot: String(repeating: "b", count: 64), sizes: (1, 1),
+            sites: [SitePlacement(site: "one", isComplete: true)], evidence: (nil, nil), createdAt: gone.createdAt,
+            updatedAt: gone.createdAt)
+        try catalogue.insertBackup(backup)
+        try catalogue.removeEnvironment(gone.id)
+        let restore = try desk().submit(.restore(backup.id, RestoreRequest(target: "main")), by: user)
+        #expect(restore.environment == main.id)
+        try catalogue.finishActivity(restore.id, result: .success, failure: nil, at: gone.createdAt)
+        let first = try desk().submit(.deleteBackup(backup.id), by: user)
+        #expect(first.parameters["environment"] == "feature/x")
+        for request in [OperationRequest.deleteBackup(backup.id), .restore(backup.id, RestoreRequest(target: "main"))] {
+            let error = #expect(throws: HoldfastError.self) { try desk().submit(request, by: user) }
+            #expect(error?.code == .conflict)
+            #expect(error?.message.contains(first.id.rawValue) == true)
+        }
+    }
 }

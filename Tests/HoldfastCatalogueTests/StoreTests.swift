@@ -111,4 +111,35 @@ import Testing
             try database.write { try $0.execute(sql: "UPDATE audit SET result = 'allowed'") }
         }
     }
+
+    @Test func `what a deleted environment was is kept`() throws {
+        let bench = try Bench()
+        let feature = try bench.addEnvironment("feature/x", .staging)
+        #expect(try bench.catalogue.goneEnvironments(in: bench.project.id).isEmpty)
+        try bench.catalogue.removeEnvironment(feature.id)
+        let gone = try bench.catalogue.goneEnvironments(in: bench.project.id)
+        #expect(gone.map(\.id) == [feature.id])
+        #expect(gone.map(\.name) == ["feature/x"])
+        #expect(gone.map(\.type) == [.staging])
+        // The name is free again, and means somebody else.
+        let again = try bench.addEnvironment("feature/x")
+        #expect(again.id != feature.id)
+    }
+
+    @Test func `a project is deleted only if nothing of it is lost unasked`() throws {
+        let bench = try Bench()
+        let (catalogue, id) = (bench.catalogue, bench.project.id)
+        var feature = try bench.addEnvironment("feature/x")
+        #expect(code { try catalogue.deleteProject(id, withProduction: true) } == .conflict)
+        feature.status = .inactive
+        try catalogue.update(feature)
+        #expect(code { try catalogue.deleteProject(id, withProduction: false) } == .conflict, "main is active")
+        let activity = try bench.queue(.cron, on: bench.main)
+        #expect(code { try catalogue.checkProjectIsUnused(id, withProduction: true) } == .conflict)
+        try catalogue.cancelActivity(activity.id, at: bench.time.now())
+        try catalogue.checkProjectIsUnused(id, withProduction: true)
+        try catalogue.deleteProject(id, withProduction: true)
+        #expect(code { _ = try catalogue.project(id) } == .notFound)
+        #expect(try catalogue.allEnvironments().isEmpty)
+    }
 }

@@ -141,4 +141,34 @@ import Testing
         #expect(!Digest.areEqual(digests[5], digests[6]))
         #expect(!Digest.areEqual(digests[5], []))
     }
+
+    /// A full disk must not keep anybody from looking at things: every call of the command line exchanges its token.
+    @Test func `tokens are exchanged while the disk is full, and end as others do`() throws {
+        let bench = try Bench()
+        let made = try #require(try bench.catalogue.bootstrap())
+        try bench.catalogue.stopGrowth()
+        let accesses = try (0..<300).map { _ in try bench.catalogue.exchange(made.token) }
+        for access in accesses { #expect(try bench.catalogue.authenticate(access).user == made.user) }
+        let last = try #require(accesses.last)
+        try bench.catalogue.revoke(last)
+        #expect(code { _ = try bench.catalogue.authenticate(last) } == .unauthenticated)
+        #expect(code { _ = try bench.catalogue.exchange(Secret("hfk_nobody_x")) } == .unauthenticated)
+        let other = accesses[accesses.count - 2]
+        bench.time.advance(Double(Catalogue.accessTokenLifetime) + 1)
+        #expect(code { _ = try bench.catalogue.authenticate(other) } == .unauthenticated)
+    }
+
+    @Test func `an error of a full disk names the file and what to do`() throws {
+        let bench = try Bench()
+        let user = try bench.addUser("ann")
+        try bench.catalogue.stopGrowth()
+        let error = #expect(throws: HoldfastError.self) {
+            for number in 0..<500 {
+                _ = try bench.catalogue.createToken(named: "token \(number)", for: user.id, scope: nil)
+            }
+        }
+        #expect(error?.code == .noSpace)
+        #expect(error?.message.contains(bench.path) == true)
+        #expect(error?.hint?.isEmpty == false)
+    }
 }

@@ -40,6 +40,10 @@ import Testing
                 was there before is kept for a while: --undo puts it back. Git is never
                 changed; the next push or redeploy takes the branch's code again.
 
+                A backup of another environment, or of one that is deleted, needs --target.
+                Into a production environment it asks, with no as the usual answer; without a
+                terminal it needs --yes.
+
                 USAGE: holdfast backup:restore [<options>] [<backup>]
                 """))
         #expect(!run.out.contains("--restore-code"))

@@ -172,4 +172,37 @@ import Testing
             ])
         #expect([0.42, 211.6, 1240, 125_000].map(Amount.milliseconds) == ["0.4 ms", "212 ms", "1.24 s", "2 min 5 s"])
     }
+
+    @Test func `wide characters take two columns, and marks none`() throws {
+        #expect(TextWidth.of("日本") == 4)
+        #expect(TextWidth.of("e\u{301}") == 1)
+        #expect(TextWidth.of("🚀") == 2)
+        #expect(TextWidth.of("ünï") == 3)
+        let table = Table(
+            columns: [.init("a", "A"), .init("b", "B")],
+            rows: [["a": .text("日本語"), "b": .text("x")], ["a": .text("ab"), "b": .text("y")]])
+        let style = TableStyle(dates: DateFormat(timeZone: .gmt))
+        let lines = try TableRenderer.render(table, style).split(separator: "\n")
+        #expect(Set(lines.map(TextWidth.of)) == [14], "\(lines)")
+    }
+
+    @Test func `a table of long words keeps to the terminal's width`() throws {
+        let long = String(repeating: "branch-", count: 30)
+        let table = Table(
+            columns: [.init("a", "ID"), .init("b", "Title"), .init("c", "Status"), .init("d", "Type")],
+            rows: [["a": .text(long), "b": .text("日本" + long), "c": .text("Active"), "d": .text("development")]])
+        var style = TableStyle(dates: DateFormat(timeZone: .gmt))
+        style.width = 60
+        let lines = try TableRenderer.render(table, style).split(separator: "\n")
+        #expect(lines.allSatisfy { TextWidth.of($0) <= 60 })
+        #expect(Set(lines.map(TextWidth.of)).count == 1)
+    }
+
+    @Test func `a value for programs differs from what people see`() throws {
+        let table = Table(columns: [.init("a", "A")], rows: [["a": .value(.integer(7), shown: "7%")]])
+        var style = TableStyle(format: .json, dates: DateFormat(timeZone: .gmt))
+        #expect(try TableRenderer.render(table, style).contains(#""a" : 7"#))
+        style.format = .csv
+        #expect(try TableRenderer.render(table, style) == "A\n7%\n")
+    }
 }

@@ -99,4 +99,17 @@ struct ActivityTypeTests {
         #expect(ActivityType.cron.queue == .cron)
         #expect(ActivityType.restore.queue == .default)
     }
+
+    @Test func `a hold is summed up in words that fit its number of requests`() {
+        var evidence = HoldEvidence(epoch: 1, closedAt: Date(timeIntervalSince1970: 0))
+        evidence.heldForMilliseconds = 211.6
+        evidence.unbroken = true
+        #expect(evidence.summary == "held 212 ms (no requests), consistent")
+        evidence.requestsHeld = 1
+        evidence.longestRequestMilliseconds = 187.2
+        #expect(evidence.summary == "held 212 ms (1 request, longest 187 ms), consistent")
+        evidence.requestsHeld = 37
+        evidence.unbroken = false
+        #expect(evidence.summary == "held 212 ms (37 requests, longest 187 ms), broken")
+    }
 }

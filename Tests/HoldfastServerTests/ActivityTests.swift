@@ -126,4 +126,35 @@ import Testing
             #expect(answer.json["payload"]?["user"]?["display_name"] == "The manager")
         }
     }
+
+    /// Whoever may delete an environment waits for the activity that does it, and by then the environment is gone.
+    @Test func `an activity on an environment that is gone is seen by those whom its type allowed`() async throws {
+        let bench = try Bench()
+        let activity = try bench.queue(.delete, on: bench.main)
+        _ = try bench.catalogue.claimActivity(in: .default, at: bench.time.now())
+        try bench.catalogue.removeEnvironment(bench.main.id)
+        try bench.catalogue.finishActivity(activity.id, result: .success, failure: nil, at: bench.time.now())
+        try await bench.serve { client async throws in
+            let path = bench.path("/activities/\(activity.id)")
+            #expect(try await client.get(path, as: "producer").json["result"] == "success")
+            #expect(try await client.get(path + "/log", as: "producer").status == 200)
+            #expect(try await client.get(bench.path("/activities"), as: "producer").items.count == 1)
+            #expect(try await client.get(path, as: "stager").status == 403)
+        }
+    }
+
+    @Test func `flags travel as flags`() async throws {
+        let bench = try Bench()
+        let activity = Activity(
+            id: .random(), project: bench.project.id, environment: bench.main.id, type: .backup,
+            parameters: ["safe": "true", "automated": "false", "backup": "b"], user: nil, text: "t",
+            createdAt: bench.time.now())
+        try bench.catalogue.createActivity(activity)
+        try await bench.serve { client async throws in
+            let payload = try await client.get(bench.path("/activities/\(activity.id)")).json["payload"]
+            #expect(payload?["safe"] == true)
+            #expect(payload?["automated"] == false)
+            #expect(payload?["backup_name"] == "b")
+        }
+    }
 }

@@ -110,7 +110,7 @@ import Testing
         }
     }
 
-    @Test func `backups of a deleted environment are reached through the project, by its admins`() async throws {
+    @Test func `backups of a deleted environment are reached by those whom its type allows`() async throws {
         let bench = try Bench()
         let backup = try bench.addBackup(of: bench.stage)
         try bench.catalogue.removeEnvironment(bench.stage.id)
@@ -118,12 +118,55 @@ import Testing
             let path = bench.path("/backups/\(backup.id)")
             let listed = try await client.get(bench.path("/backups")).items
             #expect(listed.map { $0["id"] } == [.string(backup.id.rawValue)])
+            #expect(listed.first?["environment_deleted"] == true)
             #expect(try await client.get(path).links == ["self", "#restore", "#delete"])
-            #expect(try await client.get(bench.path("/backups"), as: "viewer").text == "[]")
-            #expect(try await client.get(path, as: "viewer").status == 403)
+            #expect(try await client.get(path, as: "viewer").links == ["self"])
+            #expect(try await client.get(path, as: "stager").links == ["self"], "a contributor on staging")
+            #expect(try await client.get(bench.path("/backups"), as: "producer").text == "[]")
+            #expect(try await client.get(path, as: "producer").status == 403)
+            #expect(try await client.send(.delete, path, as: "stager").status == 403)
             #expect(try await client.post(path + "/restore", "{}").status == 404, "its environment is gone")
             #expect(try await client.post(path + "/restore", #"{"environment_name":"main"}"#).status == 202)
         }
+    }
+
+    @Test func `backups of a deleted environment are found by its name, and by clients that know none but others`()
+        async throws
+    {
+        let bench = try Bench()
+        let backup = try bench.addBackup(of: bench.stage)
+        let other = try bench.addBackup(of: bench.main)
+        try bench.catalogue.removeEnvironment(bench.stage.id)
+        try await bench.serve { client async throws in
+            let listed = try await client.get(bench.path("/environments/stage/backups")).items
+            #expect(listed.map { $0["id"] } == [.string(backup.id.rawValue)])
+            #expect(try await client.get(bench.path("/environments/stage/backups"), as: "producer").status == 404)
+            #expect(try await client.get(bench.path("/environments/nope/backups")).status == 404)
+            #expect(try await client.get(bench.path("/environments/stage/backups/\(backup.id)")).status == 200)
+            #expect(try await client.get(bench.path("/environments/stage/backups/\(other.id)")).status == 404)
+            #expect(try await client.get(bench.path("/environments/nope/backups/\(backup.id)")).status == 404)
+            let below = try await client.get(bench.path("/environments/main/backups/\(backup.id)"))
+            #expect(below.json["environment"] == "stage")
+            #expect(below.links == ["self", "#restore", "#delete"])
+            #expect(try await client.get(bench.path("/environments/main/backups")).items.count == 1)
+        }
+    }
+
+    @Test func `whether an operation would be let in is asked without doing it`() async throws {
+        let bench = try Bench()
+        try await bench.serve { client async throws in
+            let allowed = try await client.get(bench.path("/environments/main/backup"))
+            #expect(allowed.status == 200)
+            #expect(allowed.json["allowed"] == true)
+            let refused = try await client.get(bench.path("/environments/main/backup"), as: "viewer")
+            #expect(refused.status == 403)
+            #expect(refused.message.contains("viewer"))
+            let inactive = try await client.get(bench.path("/environments/feature%2Fx/pause"))
+            #expect(inactive.status == 409)
+            #expect(try await client.get(bench.path("/environments/nope/pause")).status == 404)
+        }
+        #expect(bench.operations.asked.isEmpty)
+        #expect(try bench.catalogue.openActivities().isEmpty)
     }
 
     @Test func `a restore passes on what was asked, with the contract's defaults`() async throws {

@@ -70,6 +70,18 @@ final class RecordingOperations: Operations {
         }
     }
 
+    func check(_ request: OperationRequest) throws {
+        let (type, environment, _) = try target(of: request)
+        guard type == .activate || environment.status == .active else {
+            throw HoldfastError(.conflict, "environment \(environment.name) is \(environment.status.rawValue)")
+        }
+    }
+
+    func deleteProject(_ project: ProjectID, withProduction: Bool) throws -> [String] {
+        try catalogue.deleteProject(project, withProduction: withProduction)
+        return []
+    }
+
     func createProject(_ request: ProjectRequest, by user: UserID) throws -> Project {
         let project = Project(
             id: request.id ?? .random(), title: request.title, defaultBranch: request.defaultBranch,

@@ -176,4 +176,28 @@ import Testing
             #expect(try await client.get(path).items.count == 1)
         }
     }
+
+    @Test func `operators delete projects, and are told what stands in the way before`() async throws {
+        let bench = try Bench()
+        try await bench.serve { client async throws in
+            let path = bench.path("")
+            #expect(try await client.send(.delete, path, as: "manager").status == 403)
+            #expect(try await client.get(path + "/delete", as: "manager").status == 403)
+            let refused = try await client.send(.delete, path, as: "operator")
+            #expect(refused.status == 409)
+            #expect(refused.message.contains("'stage'"))
+            var stage = bench.stage
+            stage.status = .inactive
+            try bench.catalogue.update(stage)
+            #expect(try await client.get(path + "/delete", as: "operator").status == 409, "main is active")
+            let backup = try bench.addBackup(of: bench.main)
+            let query = path + "?with_production=true"
+            #expect(try await client.send(.delete, query, as: "operator").message.contains("1 backup"))
+            try bench.catalogue.markDeleting(backup.id, at: bench.time.now())
+            try bench.catalogue.removeBackup(backup.id)
+            #expect(try await client.get(path + "/delete?with_production=true", as: "operator").status == 200)
+            #expect(try await client.send(.delete, query, as: "operator").status == 200)
+            #expect(try await client.get(path, as: "operator").status == 404)
+        }
+    }
 }

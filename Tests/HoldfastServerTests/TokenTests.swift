@@ -126,4 +126,37 @@ import Testing
         configuration.port = 70_000
         #expect((try? configuration.validate()) == nil)
     }
+
+    @Test func `a token that says more than its owner may do is refused`() async throws {
+        let bench = try Bench()
+        try await bench.serve { client async throws in
+            func make(_ permission: String, as who: String) async throws -> Answer {
+                let body = #"{"name":"x","project":"\#(bench.project.id)","permissions":["\#(permission)"]}"#
+                return try await client.post("/users/me/tokens", body, as: who)
+            }
+            let refused = try await make("production:admin", as: "viewer")
+            #expect(refused.status == 403)
+            #expect(refused.message.contains("production:admin"))
+            #expect(try await make("admin", as: "producer").status == 403)
+            #expect(try await make("viewer", as: "producer").status == 403)
+            #expect(try await make("viewer", as: "stranger").status == 403)
+            #expect(try await make("production:viewer", as: "viewer").status == 201)
+            #expect(try await make("production:contributor", as: "producer").status == 201)
+            #expect(try await make("admin", as: "operator").status == 201)
+        }
+    }
+
+    @Test func `operators list and revoke the tokens of others, by address too`() async throws {
+        let bench = try Bench()
+        try await bench.serve { client async throws in
+            let listed = try await client.get("/users/viewer%40example.org/tokens", as: "operator").items
+            let id = try #require(listed.first?["id"]?.string)
+            #expect(try await client.get("/users/viewer%40example.org/tokens", as: "manager").status == 403)
+            let path = "/users/viewer%40example.org/tokens/\(id)"
+            #expect(try await client.send(.delete, path, as: "operator").status == 204)
+            #expect(try await client.send(.delete, path, as: "operator").status == 404)
+        }
+        let token = try #require(bench.tokens["viewer"])
+        #expect(throws: HoldfastError.self) { try bench.catalogue.exchange(token) }
+    }
 }

@@ -63,7 +63,8 @@ enum RoleList {
         do {
             return try Permissions(strings: parts)
         } catch let error as HoldfastError {
-            throw ValidationError([error.message, error.hint].compactMap { $0 }.joined(separator: "; "))
+            let hint = error.hint.map { $0.prefix(1).lowercased() + $0.dropFirst() }
+            throw ValidationError([error.message, hint].compactMap { $0 }.joined(separator: "; "))
         }
     }
 }

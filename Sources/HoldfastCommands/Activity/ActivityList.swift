@@ -75,9 +75,7 @@ package struct ActivityList: ClientCommand {
         }
         let found = try await session.client.activities(under: base, filter())
         guard !found.isEmpty else {
-            if table.format == .json { return session.output.out("[]\n") }
-            session.output.error("No activities found")
-            throw CommandFailure(.failure)
+            throw session.nothingFound("No activities found", table)
         }
         try session.show(Self.table(found), table, heading: heading)
     }
@@ -126,14 +124,16 @@ package struct ActivityList: ClientCommand {
 
     private static func row(_ activity: API.Activity) -> [String: Cell] {
         func seconds(_ name: String) -> Cell {
-            activity.timings[name].map { .text(String(format: "%.1f", $0)) } ?? .none
+            activity.timings[name].map { .value(.number($0), shown: String(format: "%.1f", $0)) } ?? .none
         }
         return [
             "id": .text(activity.id.rawValue), "created": .date(activity.createdAt),
             "completed": .date(activity.completedAt), "description": .text(activity.text),
-            "type": .text(activity.type), "progress": .text("\(activity.completionPercent)%"),
+            "type": .text(activity.type),
+            "progress": .value(
+                .integer(Int64(activity.completionPercent)), shown: "\(activity.completionPercent)%"),
             "state": .text(activity.state), "result": activity.result.map(Cell.text) ?? .none,
-            "environments": .text(activity.environments.joined(separator: ", ")),
+            "environments": .list(activity.environments),
             "time_execute": seconds("execute"), "time_wait": seconds("wait"),
         ]
     }

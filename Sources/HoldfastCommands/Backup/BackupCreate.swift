@@ -32,7 +32,7 @@ package struct BackupCreate: ClientCommand {
 
     package func run(in session: Session) async throws {
         let selected = try await session.selection(selection, argument: environment)
-        let environment = selected.environment
+        let environment = try await session.offering("backup", selected.environment, "back up")
         let output = session.output
         output.error(
             live
@@ -43,7 +43,7 @@ package struct BackupCreate: ClientCommand {
         )
         try confirm.ask("Create it?", on: output)
         guard let started = try await session.client.createBackup(of: environment, safe: !live) else {
-            throw try await Refusal.of("back up", session.client.refreshed(environment).value)
+            throw await session.refusal(of: "backup", environment, "back up")
         }
         if !wait.noWait, !output.canAsk {
             output.error("Waiting for the backup; in a cron of this environment use --no-wait.")
@@ -82,10 +82,7 @@ struct BackupSummary {
 
     init(_ backup: API.Backup) {
         if let hold = backup.hold {
-            point =
-                "held \(Int(hold.heldForMilliseconds.rounded())) ms (\(hold.requestsHeld) requests, longest "
-                + "\(Int(hold.longestRequestMilliseconds.rounded())) ms), "
-                + (hold.unbroken ? "consistent" : "broken")
+            point = hold.summary
         } else if let skew = backup.skew {
             point = "live, marks within \(Int(skew.milliseconds.rounded(.up))) ms"
         } else {

@@ -6,7 +6,11 @@ import HoldfastModel
 /// `backup:delete`
 package struct BackupDelete: ClientCommand {
     package static let configuration = CommandConfiguration(
-        commandName: "backup:delete", abstract: "Delete a backup.")
+        commandName: "backup:delete", abstract: "Delete a backup.",
+        discussion: """
+            The id is found in the whole project, also if its environment is deleted. Asks first; without a terminal \
+            it needs --yes.
+            """)
 
     @Argument(help: "The backup's id.")
     var backup: String?
@@ -25,11 +29,10 @@ package struct BackupDelete: ClientCommand {
     }
 
     package func run(in session: Session) async throws {
-        let selected = try await session.selection(selection)
-        let found = try await session.backup(backup, of: selected.environment)
+        let found = try await session.backup(backup, selection).backup
         let created = found.value.createdAt.map(DateFormat(timeZone: session.surroundings.timeZone).text) ?? "unknown"
-        session.output.error("Backup \(found.value.id) of \(created), environment \(selected.environment.value.name)")
-        try confirm.ask("Delete it? This cannot be undone.", on: session.output)
+        session.output.error("Backup \(found.value.id) of \(created), environment \(found.value.environment)")
+        try confirm.ask("Delete it? This cannot be undone.", on: session.output, isDangerous: true)
         let started = try await session.client.delete(found)
         guard try await session.finish(started, wait) != nil else { return }
         session.output.error("Backup \(found.value.id) has been deleted.")

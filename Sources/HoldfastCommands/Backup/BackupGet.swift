@@ -7,7 +7,10 @@ import HoldfastModel
 package struct BackupGet: ClientCommand {
     package static let configuration = CommandConfiguration(
         commandName: "backup:get", abstract: "Show a backup's properties.",
-        discussion: "As YAML; with --property only one of them, such as hold.requests_held.")
+        discussion: """
+            As YAML; with --property only one of them, such as hold.requests_held. An id is found in the whole \
+            project, also if its environment is deleted.
+            """)
 
     @Argument(help: "The backup's id; the most recent one if left out.")
     var backup: String?
@@ -22,8 +25,7 @@ package struct BackupGet: ClientCommand {
     package init() {}
 
     package func run(in session: Session) async throws {
-        let selected = try await session.selection(selection, usesDefault: true)
-        let found = try await session.backup(backup, of: selected.environment)
+        let found = try await session.backup(backup, selection, usesDefault: true).backup
         try session.show(found.properties, property: property.property, format, dates)
     }
 }
@@ -42,28 +44,5 @@ extension Session {
         guard format == .json else { return try show(properties, property: property, dates: dates) }
         let value = try property.map { try PropertyRenderer.property($0, of: properties) } ?? .object(properties)
         output.out(try PropertyRenderer.json(value))
-    }
-
-    /// A backup by its id, or the most recent one.
-    ///
-    /// - Throws: `notFound` naming the id, or that there are none.
-    package func backup(
-        _ id: String?, of environment: Resource<API.Environment>
-    ) async throws -> Resource<API.Backup> {
-        let name = environment.value.name
-        guard let id else {
-            guard let latest = try await client.backups(of: environment).first else {
-                throw HoldfastError(
-                    .notFound, "environment '\(name)' has no backups",
-                    hint: "Create one with `holdfast backup:create -e \(name)`")
-            }
-            return latest
-        }
-        guard let backup = try await client.backup(id, of: environment) else {
-            throw HoldfastError(
-                .notFound, "backup '\(id)' does not exist in environment '\(name)'",
-                hint: "List its backups with `holdfast backup:list -e \(name)`")
-        }
-        return backup
     }
 }

@@ -11,6 +11,9 @@ package struct BackupRestore: ClientCommand {
             Data is restored aside, checked, and switched in while requests are held. What was there before is kept \
             for a while: --undo puts it back. Git is never changed; the next push or redeploy takes the branch's code \
             again.
+
+            A backup of another environment, or of one that is deleted, needs --target. Into a production environment \
+            it asks, with no as the usual answer; without a terminal it needs --yes.
             """)
 
     @Argument(help: "The backup's id; the most recent one if left out.")
@@ -57,35 +60,61 @@ package struct BackupRestore: ClientCommand {
     }
 
     package func run(in session: Session) async throws {
-        let selected = try await session.selection(selection)
-        if undo { return try await undoRestore(selected.environment, session) }
-        let found = try await session.backup(backup, of: selected.environment)
-        guard found.value.restorable else {
+        if undo {
+            let environment = try await session.selection(selection).environment
+            return try await undoRestore(environment, session)
+        }
+        let found = try await session.backup(backup, selection)
+        let (project, value) = (found.project, found.backup.value)
+        guard value.restorable else {
             throw HoldfastError(
                 .conflict,
-                "backup '\(found.value.id)' cannot be restored: "
-                    + (found.value.restorableProblem ?? "its status is \(found.value.status)"),
+                "backup '\(value.id)' cannot be restored: "
+                    + (value.restorableProblem ?? "its status is \(value.status)"),
                 hint: "Choose another one with `holdfast backup:list`, or bring the site back")
         }
-        let project = selected.project
         if let branchFrom { _ = try await session.environment(branchFrom, of: project) }
         if resourcesInit != nil { try await requireSizing(project, session) }
-        let name = target == "." ? project.value.defaultBranch : target ?? selected.environment.value.name
-        let existing = try await session.client.environment(name, of: project.value.id)
-        if let target, existing == nil, branchFrom == nil {
-            session.output.error("Environment \(target) does not exist yet; without --branch-from it has no parent.")
+        let name = try targetName(found)
+        let existing = try await session.findEnvironment(name, of: project)
+        let lines = plan(value, target: existing?.value.name ?? name, existing?.value, session)
+        // Nothing is overwritten in an environment that is not there: the server says at once whether it can be made.
+        if let existing {
+            for line in lines { session.output.error(line) }
+            try confirm.ask(
+                "Restore it?", on: session.output,
+                isDangerous: existing.value.type == EnvironmentType.production.rawValue)
         }
-        for line in plan(found.value, target: name, existing?.value, session) { session.output.error(line) }
-        try confirm.ask("Restore it?", on: session.output)
         let input = API.RestoreInput(
-            environmentName: name, branchFrom: branchFrom, restoreCode: noCode ? false : nil,
+            environmentName: existing?.value.name ?? name, branchFrom: branchFrom, restoreCode: noCode ? false : nil,
             restoreResources: noResources ? false : nil, resources: resourcesInit.map { .init($0) })
-        guard let started = try await session.client.restore(found, input) else {
-            throw Refusal.of("restore backup '\(found.value.id)' of", selected.environment.value)
+        let started = try await session.client.restore(found.backup, input)
+        if existing == nil {
+            for line in lines { session.output.error(line) }
         }
         guard try await session.finish(started, wait) != nil else { return }
-        session.output.error("Backup \(found.value.id) is restored to environment \(name).")
+        session.output.error("Backup \(value.id) is restored to environment \(input.environmentName ?? name).")
         session.output.error("Undo it with: holdfast backup:restore --undo -p \(project.value.id) -e \(name)")
+    }
+
+    /// Where it goes: what `--target` says, else the environment that it is of.
+    private func targetName(_ found: FoundBackup) throws -> String {
+        if let target { return target == "." ? found.project.value.defaultBranch : target }
+        let (id, origin) = (found.backup.value.id, found.backup.value.environment)
+        if let named = found.environment?.value.name {
+            guard named == origin else {
+                throw HoldfastError(
+                    .invalidInput, "backup '\(id)' is of environment '\(origin)', not of '\(named)'",
+                    hint: "Say where it goes with --target, such as --target \(named)")
+            }
+            return origin
+        }
+        guard found.backup.value.environmentDeleted != true else {
+            throw HoldfastError(
+                .invalidInput, "environment '\(origin)' of backup '\(id)' is deleted",
+                hint: "Say where it goes with --target, such as --target \(found.project.value.defaultBranch)")
+        }
+        return origin
     }
 
     /// What will change, before anybody is asked.
@@ -95,7 +124,10 @@ package struct BackupRestore: ClientCommand {
         let dates = DateFormat(timeZone: session.surroundings.timeZone)
         let created = backup.createdAt.map(dates.text) ?? "unknown"
         var lines = ["Backup \(backup.id) of \(created), \(backup.safe ? "consistent" : "live")"]
-        if backup.environment != target { lines.append("  taken of environment: \(backup.environment)") }
+        if backup.environment != target || backup.environmentDeleted == true {
+            let note = backup.environmentDeleted == true ? " (deleted)" : ""
+            lines.append("  taken of environment: \(backup.environment)\(note)")
+        }
         lines.append(
             "  restored to environment: \(target)\(existing.map { " (type: \($0.type))" } ?? ", which is new")")
         let commit = backup.commitId.prefix(12)
@@ -120,10 +152,28 @@ package struct BackupRestore: ClientCommand {
     }
 
     private func undoRestore(_ environment: Resource<API.Environment>, _ session: Session) async throws {
-        let operation = EnvironmentOperation(
+        let value = environment.value
+        var operation = EnvironmentOperation(
             operation: "undo-restore", verb: "undo the last restore of",
-            question: "Put back what environment \(environment.value.name) was before its last restore?",
+            question: "Put back what environment \(value.name) was before its last restore?",
+            isDangerous: value.type == EnvironmentType.production.rawValue,
             outcome: "is what it was before its last restore")
+        operation.plan = Self.undoPlan(value, session.label(environment))
         try await operation.run(on: environment, in: session, confirm, wait)
+    }
+
+    /// What an undo changes, as far as the server says it.
+    private static func undoPlan(_ environment: API.Environment, _ label: String) -> [String] {
+        guard let before = environment.beforeRestore else { return [] }
+        func code(_ commit: String, _ backup: BackupID?) -> String {
+            "commit \(commit.prefix(12))\(backup.map { " of backup \($0)" } ?? "")"
+        }
+        var lines = ["Environment \(label)"]
+        lines.append(
+            "  code: \(code(before.commit, before.restoredFrom)) instead of "
+                + code(environment.deployedCommit ?? "unknown", environment.restoredFrom))
+        lines.append("  data: as it was just before the restore")
+        lines.append("  what requests and crons have written since is put aside; a second undo returns to it")
+        return lines
     }
 }

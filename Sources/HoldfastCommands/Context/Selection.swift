@@ -40,13 +40,26 @@ extension Session {
     package func environment(
         _ name: String, of project: Resource<API.Project>
     ) async throws -> Resource<API.Environment> {
-        let real = name == "." ? project.value.defaultBranch : name
-        guard let environment = try await client.environment(real, of: project.value.id) else {
-            throw HoldfastError(
-                .notFound, "environment '\(real)' does not exist in project '\(project.value.id)'",
-                hint: "List them with `holdfast environment:list -p \(project.value.id)`, or push that branch")
+        guard let environment = try await findEnvironment(name, of: project) else {
+            throw Self.noEnvironment(name == "." ? project.value.defaultBranch : name, in: project)
         }
         return environment
+    }
+
+    /// As `environment`, and nil if there is none. A name as it stands in a URL, such as `feature%2Fx`, will do too.
+    package func findEnvironment(
+        _ name: String, of project: Resource<API.Project>
+    ) async throws -> Resource<API.Environment>? {
+        let real = name == "." ? project.value.defaultBranch : name
+        if let environment = try await client.environment(real, of: project.value.id) { return environment }
+        guard let decoded = real.removingPercentEncoding, decoded != real, !decoded.isEmpty else { return nil }
+        return try await client.environment(decoded, of: project.value.id)
+    }
+
+    static func noEnvironment(_ name: String, in project: Resource<API.Project>) -> HoldfastError {
+        HoldfastError(
+            .notFound, "environment '\(name)' does not exist in project '\(project.value.id)'",
+            hint: "List them with `holdfast environment:list -p \(project.value.id)`, or push that branch")
     }
 
     private func projectID(_ options: ProjectOptions) throws -> ProjectID {
@@ -81,6 +94,17 @@ extension Session {
     private func environmentName(
         _ options: EnvironmentOptions, argument: String?, project: Resource<API.Project>, usesDefault: Bool
     ) throws -> String {
+        if let name = try environmentName(options, argument: argument, project: project) { return name }
+        if usesDefault { return project.value.defaultBranch }
+        throw HoldfastError(
+            .invalidInput, "no environment was named",
+            hint: "Add --environment NAME; '-e .' is the environment of '\(project.value.defaultBranch)'")
+    }
+
+    /// The environment that an argument, `-e`, the checkout or the surroundings name; nil if nothing does.
+    func environmentName(
+        _ options: EnvironmentOptions, argument: String? = nil, project: Resource<API.Project>
+    ) throws -> String? {
         if let argument, let option = options.environment, argument != option {
             throw HoldfastError(
                 .invalidInput, "two environments are named: '\(argument)' and '\(option)'", hint: "Give one of them")
@@ -94,9 +118,6 @@ extension Session {
         {
             return branch
         }
-        if usesDefault { return project.value.defaultBranch }
-        throw HoldfastError(
-            .invalidInput, "no environment was named",
-            hint: "Add --environment NAME; '-e .' is the environment of '\(project.value.defaultBranch)'")
+        return nil
     }
 }

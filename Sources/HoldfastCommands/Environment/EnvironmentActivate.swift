@@ -37,7 +37,7 @@ package struct EnvironmentActivate: ClientCommand {
         }
         var operation = EnvironmentOperation(
             operation: "activate", verb: "activate", question: "Activate environment \(value.name)?",
-            outcome: "is active")
+            outcome: "is active", showsAddress: true)
         operation.body = resourcesInit.map { API.ResourcesInput(resources: .init($0)) }
         try await operation.run(on: selected.environment, in: session, confirm, wait)
     }

@@ -6,7 +6,8 @@ import HoldfastClient
 package struct EnvironmentDeactivate: ClientCommand {
     package static let configuration = CommandConfiguration(
         commandName: "environment:deactivate",
-        abstract: "Deactivate an environment: its services and data go, its backups stay.")
+        abstract: "Deactivate an environment: its services and data go, its backups stay.",
+        discussion: "Asks first; without a terminal it needs --yes.")
 
     @Argument(help: "The environment.")
     var environment: String?
@@ -23,7 +24,7 @@ package struct EnvironmentDeactivate: ClientCommand {
         let operation = EnvironmentOperation(
             operation: "deactivate", verb: "deactivate",
             question: "Delete all data and services of environment \(selected.environment.value.name)?",
-            outcome: "is inactive")
+            isDangerous: true, outcome: "is inactive")
         try await operation.run(on: selected.environment, in: session, confirm, wait)
     }
 }

@@ -7,7 +7,10 @@ import HoldfastModel
 package struct EnvironmentInfo: ClientCommand {
     package static let configuration = CommandConfiguration(
         commandName: "environment:info", abstract: "Show an environment's properties, or set one.",
-        discussion: "With a value, sets the property: title, type or parent.")
+        discussion: """
+            public_url is where it is reached, deployed_commit what runs, and restored_from the backup that this came \
+            from. With a value, sets the property: title, type or parent.
+            """)
 
     @Argument(help: "Show only this property.")
     var property: String?
@@ -15,6 +18,7 @@ package struct EnvironmentInfo: ClientCommand {
     @Argument(help: "Set the property to this.")
     var value: String?
 
+    @OptionGroup var path: PropertyOptions
     @OptionGroup var selection: EnvironmentOptions
     @OptionGroup var table: TableOptions
     @OptionGroup package var global: GlobalOptions
@@ -22,6 +26,9 @@ package struct EnvironmentInfo: ClientCommand {
     package init() {}
 
     package mutating func validate() throws {
+        if path.property != nil, property != nil {
+            throw ValidationError("the property is named twice; give it as an argument or with --property")
+        }
         guard let property, let value else { return }
         guard ["title", "type", "parent"].contains(property) else {
             throw ValidationError("property '\(property)' cannot be set; title, type and parent can")
@@ -35,10 +42,12 @@ package struct EnvironmentInfo: ClientCommand {
         let selected = try await session.selection(selection, usesDefault: value == nil)
         let environment = selected.environment
         if let property, let value { return try await set(property, to: value, of: environment, in: session) }
+        let wanted = property ?? path.property
+        if wanted == nil, let note = Self.note(environment.value) { session.output.error(note) }
         try session.show(
-            environment.properties, property: property, table,
-            heading: "The environment \(session.label(environment)):")
-        if property == nil, let note = Self.note(environment.value) { session.output.error(note) }
+            environment.properties, property: wanted, table,
+            heading: "The environment \(session.label(environment)):",
+            first: ["id", "title", "type", "status", "public_url", "deployed_commit", "restored_from", "head_commit"])
     }
 
     private func set(

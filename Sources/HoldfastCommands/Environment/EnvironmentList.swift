@@ -47,18 +47,19 @@ package struct EnvironmentList: ClientCommand {
 
     package func run(in session: Session) async throws {
         let project = try await session.project(selection)
-        var found = try await session.client.environments(of: project).filter { resource in
+        let all = try await session.client.environments(of: project)
+        var found = all.filter { resource in
             let value = resource.value
             return (status.isEmpty || status.contains(value.status)) && (type.isEmpty || type.contains(value.type))
                 && !(noInactive && value.status == "inactive")
         }
         found.sort { sortText($0) == sortText($1) ? $0.value.name < $1.value.name : sortText($0) < sortText($1) }
         if reverse { found.reverse() }
-        if pipe { return session.output.out(found.map { "\($0.value.name)\n" }.joined()) }
-        guard !found.isEmpty || table.format == .json else {
-            session.output.error("No environments found; push a branch to make one.")
-            return
+        guard !found.isEmpty else {
+            let message = all.isEmpty ? "No environments found; push a branch to make one." : "No environments match."
+            throw session.nothingFound(message, table, pipe: pipe)
         }
+        if pipe { return session.output.out(found.map { "\($0.value.name)\n" }.joined()) }
         try session.show(
             Self.table(found), table, heading: "Environments of the project \(session.label(project)):")
     }
@@ -82,7 +83,7 @@ package struct EnvironmentList: ClientCommand {
             let value = resource.value
             return [
                 "id": .text(value.id), "machine_name": .text(value.machineName), "title": .text(value.title),
-                "status": .text(statusText(value.status)), "type": .text(value.type),
+                "status": .value(.string(value.status), shown: statusText(value.status)), "type": .text(value.type),
                 "created": .date(value.createdAt), "updated": .date(value.updatedAt),
             ]
         }

@@ -22,7 +22,8 @@ package struct EnvironmentRedeploy: ClientCommand {
         let selected = try await session.selection(selection, argument: environment)
         let operation = EnvironmentOperation(
             operation: "redeploy", verb: "redeploy",
-            question: "Redeploy environment \(selected.environment.value.name)?", outcome: "is deployed")
+            question: "Redeploy environment \(selected.environment.value.name)?", outcome: "is deployed",
+            showsAddress: true)
         try await operation.run(on: selected.environment, in: session, confirm, wait)
     }
 }

@@ -21,7 +21,8 @@ package struct EnvironmentResume: ClientCommand {
         let selected = try await session.selection(selection, argument: environment)
         let operation = EnvironmentOperation(
             operation: "resume", verb: "resume",
-            question: "Resume environment \(selected.environment.value.name)?", outcome: "runs again")
+            question: "Resume environment \(selected.environment.value.name)?", outcome: "runs again",
+            showsAddress: true)
         try await operation.run(on: selected.environment, in: session, confirm, wait)
     }
 }

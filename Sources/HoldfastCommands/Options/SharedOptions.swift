@@ -38,21 +38,29 @@ package struct ConfirmOptions: ParsableArguments {
 
     package init() {}
 
-    /// Asks on standard error. Without a terminal the answer is yes.
+    /// Asks on standard error. Without a terminal the answer is yes, except for what is dangerous.
     ///
-    /// - Throws: `CommandFailure` with status 1 if the answer is no.
-    package func ask(_ question: String, on output: Output) throws {
+    /// - Parameter isDangerous: it destroys something for good, or what users see: an empty answer is no.
+    /// - Throws: `CommandFailure` with status 1 if the answer is no, `invalidInput` if something dangerous cannot be
+    ///   asked.
+    package func ask(_ question: String, on output: Output, isDangerous: Bool = false) throws {
         if no { throw CommandFailure(.failure) }
         if yes { return }
-        guard output.canAsk else { return }
+        guard output.canAsk else {
+            guard isDangerous else { return }
+            throw HoldfastError(
+                .invalidInput, "this needs a yes, and there is no terminal to ask on: \(question)",
+                hint: "Add --yes to go ahead")
+        }
         while true {
-            output.errorPart("\(question) [Y/n] ")
+            output.errorPart("\(question) \(isDangerous ? "[y/N]" : "[Y/n]") ")
             guard let answer = output.readLine()?.trimmingCharacters(in: .whitespaces).lowercased() else {
                 throw CommandFailure(.failure)
             }
             switch answer {
-            case "", "y", "yes": return
-            case "n", "no": throw CommandFailure(.failure)
+            case "" where !isDangerous: return
+            case "y", "yes": return
+            case "", "n", "no": throw CommandFailure(.failure)
             default: output.error("Answer y or n.")
             }
         }

@@ -13,7 +13,7 @@ package final class Output: Sendable {
     package let isLive: Bool
     /// Somebody can answer.
     package let canAsk: Bool
-    /// Columns of the terminal that standard output is; nil if it is none.
+    /// Columns of the terminal that standard output is, or what `COLUMNS` says; nil for as wide as needed.
     package let width: Int?
 
     package init(
@@ -59,6 +59,9 @@ package final class Output: Sendable {
     }
 
     private static func terminalWidth() -> Int? {
+        if let text = ProcessInfo.processInfo.environment["COLUMNS"], let columns = Int(text), columns > 0 {
+            return columns
+        }
         guard isatty(STDOUT_FILENO) == 1 else { return nil }
         var size = winsize()
         guard ioctl(STDOUT_FILENO, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 else { return nil }

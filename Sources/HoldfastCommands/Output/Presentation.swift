@@ -14,9 +14,22 @@ extension Session {
         output.out(text)
     }
 
+    /// Says that a list is empty: nothing but `[]` for programs on standard output, and the end is status 1.
+    package func nothingFound(
+        _ message: String, hint: String? = nil, _ options: TableOptions, pipe: Bool = false
+    ) -> CommandFailure {
+        if options.format == .json, !pipe { output.out("[]\n") }
+        output.error(message)
+        if let hint { output.error(hint) }
+        return CommandFailure(.failure)
+    }
+
     /// Shows properties as a table of two columns, or one of them alone.
+    ///
+    /// - Parameter first: the keys that come first, in this order; those without a value come last.
     package func show(
-        _ properties: [String: JSONValue], property: String?, _ options: TableOptions, heading: String
+        _ properties: [String: JSONValue], property: String?, _ options: TableOptions, heading: String,
+        first: [String] = []
     ) throws {
         if let property {
             let value = try PropertyRenderer.property(property, of: properties)
@@ -24,7 +37,10 @@ extension Session {
             return output.out(try isJSON ? PropertyRenderer.json(value) : PropertyRenderer.text(shown(value, options)))
         }
         if options.format == .json { return output.out(try PropertyRenderer.json(.object(properties))) }
-        let rows = PropertyRenderer.orderedKeys(properties).map { key -> [String: Cell] in
+        let leading = first.filter { properties[$0] != nil }
+        let others = PropertyRenderer.orderedKeys(properties).filter { !leading.contains($0) }
+        let (absent, present) = (others.filter { properties[$0] == .null }, others.filter { properties[$0] != .null })
+        let rows = (leading + present + absent).map { key -> [String: Cell] in
             let text = PropertyRenderer.text(shown(properties[key] ?? .null, options))
             return ["property": .text(key), "value": .text(text.trimmingCharacters(in: .newlines))]
         }

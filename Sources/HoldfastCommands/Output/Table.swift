@@ -15,7 +15,14 @@ package enum Cell: Sendable, Hashable {
     case flag(Bool)
     case integer(Int64)
     case date(Date?)
+    /// What programs get, and how people see it.
+    case value(JSONValue, shown: String)
     case none
+
+    /// An array for programs; for people with commas.
+    package static func list(_ texts: [String]) -> Cell {
+        .value(.array(texts.map(JSONValue.string)), shown: texts.joined(separator: ", "))
+    }
 }
 
 /// What a list shows: its columns, those shown if nobody chooses, and its rows by column key.

@@ -27,6 +27,7 @@ package enum TableRenderer {
         case .flag(let flag): flag ? "true" : "false"
         case .integer(let number): String(number)
         case .date(let date): date.map(dates.text) ?? ""
+        case .value(_, let shown): shown
         case .none: ""
         }
     }
@@ -43,6 +44,7 @@ package enum TableRenderer {
                 case .flag(let flag): (column.key, .bool(flag))
                 case .integer(let number): (column.key, .integer(number))
                 case .date(let date?): (column.key, .string(dates.text(date)))
+                case .value(let value, _): (column.key, value)
                 case .date(nil), .none: (column.key, .null)
                 }
             }
@@ -65,7 +67,7 @@ package enum TableRenderer {
         let all = (header.map { [$0] } ?? []) + rows
         let count = all.first?.count ?? 0
         let natural = (0..<count).map { index in
-            all.map { $0[index].split(whereSeparator: \.isNewline).map(\.count).max() ?? 0 }.max() ?? 0
+            all.map { $0[index].split(whereSeparator: \.isNewline).map(TextWidth.of).max() ?? 0 }.max() ?? 0
         }
         let widths = fitted(natural, total: width.map { $0 - 3 * count - 1 })
         let border = "+" + widths.map { String(repeating: "-", count: $0 + 2) + "+" }.joined() + "\n"
@@ -74,7 +76,7 @@ package enum TableRenderer {
             return (0..<(cells.map(\.count).max() ?? 1)).map { number in
                 let parts = zip(cells, widths).map { cell, width in
                     let text = number < cell.count ? cell[number] : ""
-                    return " " + text + String(repeating: " ", count: max(0, width - text.count)) + " |"
+                    return " " + text + String(repeating: " ", count: max(0, width - TextWidth.of(text))) + " |"
                 }
                 return "|" + parts.joined() + "\n"
             }.joined()
@@ -83,11 +85,11 @@ package enum TableRenderer {
         return border + head + rows.map(lines).joined() + (rows.isEmpty ? "" : border)
     }
 
-    /// Takes from the widest columns until all fit; no column gets narrower than 10.
+    /// Takes from the widest columns until all fit; no column gets narrower than 6.
     private static func fitted(_ widths: [Int], total: Int?) -> [Int] {
         guard let total else { return widths }
         var result = widths
-        while result.reduce(0, +) > total, let widest = result.max(), widest > 10,
+        while result.reduce(0, +) > total, let widest = result.max(), widest > 6,
             let index = result.firstIndex(of: widest)
         {
             result[index] -= 1
@@ -101,14 +103,15 @@ package enum TableRenderer {
         for paragraph in text.split(omittingEmptySubsequences: false, whereSeparator: \.isNewline) {
             var line = ""
             for word in paragraph.split(separator: " ", omittingEmptySubsequences: false) {
-                if !line.isEmpty, line.count + 1 + word.count > width {
+                if !line.isEmpty, TextWidth.of(line) + 1 + TextWidth.of(word) > width {
                     lines.append(line)
                     line = ""
                 }
                 line += (line.isEmpty ? "" : " ") + word
-                while line.count > max(1, width) {
-                    lines.append(String(line.prefix(max(1, width))))
-                    line = String(line.dropFirst(max(1, width)))
+                while TextWidth.of(line) > max(1, width) {
+                    let head = TextWidth.prefix(of: line, width: max(1, width))
+                    lines.append(head)
+                    line = String(line.dropFirst(head.count))
                 }
             }
             lines.append(line)

@@ -32,6 +32,9 @@ package struct ProjectCreate: ClientCommand {
     @Option(help: ArgumentHelp("The project's id; made up if left out.", valueName: "id"))
     var id: String?
 
+    @Flag(help: "Print only the id, and nothing on standard error.")
+    var pipe = false
+
     @OptionGroup package var global: GlobalOptions
 
     package init() {}
@@ -50,6 +53,7 @@ package struct ProjectCreate: ClientCommand {
             title: title ?? titleOption ?? "", id: id.flatMap { ProjectID($0) }, defaultBranch: defaultBranch,
             region: region, timezone: timezone)
         let project = try await session.client.createProject(input)
+        if pipe { return session.output.out("\(project.value.id)\n") }
         session.output.error("Created project \(session.label(project)).")
         for line in Self.instructions(project.value, session) { session.output.error(line) }
         session.output.out("\(project.value.id)\n")

@@ -10,15 +10,23 @@ package struct ProjectInfo: ClientCommand {
     @Argument(help: "Show only this property, such as repository.url.")
     var property: String?
 
+    @OptionGroup var path: PropertyOptions
     @OptionGroup var selection: ProjectOptions
     @OptionGroup var table: TableOptions
     @OptionGroup package var global: GlobalOptions
 
     package init() {}
 
+    package mutating func validate() throws {
+        if path.property != nil, property != nil {
+            throw ValidationError("the property is named twice; give it as an argument or with --property")
+        }
+    }
+
     package func run(in session: Session) async throws {
         let project = try await session.project(selection)
         try session.show(
-            project.properties, property: property, table, heading: "The project \(session.label(project)):")
+            project.properties, property: property ?? path.property, table,
+            heading: "The project \(session.label(project)):")
     }
 }

@@ -30,6 +30,7 @@ package struct ProjectList: ClientCommand {
                 && (region.map { project.region == $0 } ?? true)
         }
         if pipe { return session.output.out(projects.map { "\($0.id)\n" }.joined()) }
+        // Somebody who has no project yet has done nothing wrong: unlike other lists this one ends well.
         guard !projects.isEmpty || table.format == .json else {
             session.output.error(all.isEmpty ? "You have no projects yet." : "No projects match.")
             session.output.error("Create one with `holdfast project:create TITLE`.")

@@ -342,7 +342,7 @@ package enum GitNames {
         guard isBranch(branch) else {
             throw HoldfastError(
                 .invalidInput, "'\(branch.prefix(60))' is not a branch name",
-                hint: "Use letters, digits, '-', '_', '.' and '/'")
+                hint: "Use a name that Git takes, and neither HEAD nor @")
         }
     }
 }

@@ -21,15 +21,26 @@ extension API.Deployment {
         for (name, record) in current.services {
             services[name] = Service(name: name, type: record.type)
         }
-        for route in configuration.routes {
+        // A redirect from one scheme to the other has the address of what it leads to; that one counts.
+        for route in configuration.routes.sorted(by: { $0.isRedirect && !$1.isRedirect }) {
             var upstream: String?
             var target: String?
             switch route.kind {
             case .upstream(let app): upstream = "\(app):http"
             case .redirect(let to): target = to.replacingOccurrences(of: "{default}", with: host)
             }
-            routes[route.url(defaultHost: host)] = Route(
+            routes[route.address(defaultHost: host)] = Route(
                 primary: route.primary, upstream: upstream, to: target, originalURL: route.pattern)
         }
+    }
+}
+
+extension RouteConfiguration {
+    /// Where it is reached. The gateway speaks HTTP, whatever the configuration says; what ends TLS in front of it
+    /// keeps the host.
+    func address(defaultHost: String) -> String { "http://\(host(defaultHost: defaultHost))\(path)" }
+
+    var isRedirect: Bool {
+        if case .redirect = kind { true } else { false }
     }
 }

@@ -21,6 +21,39 @@ struct HouseOperations: Operations {
         try desk.submit(request, by: try catalogue.user(user))
     }
 
+    func check(_ request: OperationRequest) throws { try desk.check(request) }
+
+    func deleteProject(_ id: ProjectID, withProduction: Bool) throws -> [String] {
+        try catalogue.checkProjectIsUnused(id, withProduction: withProduction)
+        let environments = try catalogue.environments(in: id)
+        for var environment in environments where environment.status != .inactive {
+            // The status comes first: whoever watches must not start again what is stopped here.
+            environment.status = .inactive
+            try catalogue.update(environment)
+            try house.supervisors.publishRoutes()
+            try house.supervisors.stop(environment.id)
+        }
+        // From here on nobody finds it; what a crash leaves behind are folders that belong to nothing.
+        try catalogue.deleteProject(id, withProduction: withProduction)
+        var left: [String] = []
+        for environment in environments {
+            let layout = house.layout(environment.id)
+            do {
+                try layout.removeData()
+                if house.environmentUser == nil { try ProcessUser.remove(for: environment.id) }
+            } catch {
+                left.append(layout.directory)
+            }
+        }
+        let repositories = house.repositories
+        let folders = repositories.sites.map { repositories.path(of: id, on: $0) }
+        let own = (home.gitDirectory(id) as NSString).deletingLastPathComponent
+        for folder in folders + [own] where FileManager.default.fileExists(atPath: folder) {
+            do { try FileManager.default.removeItem(atPath: folder) } catch { left.append(folder) }
+        }
+        return left
+    }
+
     func createProject(_ request: ProjectRequest, by user: UserID) throws -> Project {
         let project = Project(
             id: request.id ?? .random(), title: request.title, defaultBranch: request.defaultBranch,
@@ -65,9 +98,13 @@ struct HouseOperations: Operations {
             deployment: API.Deployment(current: current, configuration: configuration, host: identity.host),
             commit: current.deployment.commit, deployedAt: current.deployment.createdAt,
             restoredFrom: current.deployment.restoredFrom,
-            // The gateway speaks HTTP; what terminates TLS in front of it keeps the host.
-            routes: routes.map { "http://" + $0.host(defaultHost: identity.host) + $0.path })
-        running.canUndoRestore = FileManager.default.fileExists(atPath: layout.previousFile)
+            routes: routes.map { $0.address(defaultHost: identity.host) }.reduce(into: [String]()) { all, address in
+                if !all.contains(address) { all.append(address) }
+            })
+        if let previous = try layout.readPrevious()?.deployment {
+            running.beforeRestore = API.PriorState(
+                commit: previous.commit, deployedAt: previous.createdAt, restoredFrom: previous.restoredFrom)
+        }
         return running
     }
 

@@ -79,7 +79,7 @@ struct GitHook: AsyncParsableCommand {
             }
             let message = PushMessage(project: project, branch: branch, commit: commit, user: pusher?.user)
             guard let activity = try await queue(message, home, output) else { continue }
-            let succeeded = try await follow(activity, project, home, output)
+            let succeeded = try await follow(activity, of: branch, project, home)
             failed = failed || !succeeded
         }
         if failed { throw CommandFailure(.failure) }
@@ -95,8 +95,9 @@ struct GitHook: AsyncParsableCommand {
     }
 
     private func follow(
-        _ id: ActivityID, _ project: ProjectID, _ home: StateDirectory, _ output: Output
+        _ id: ActivityID, of branch: String, _ project: ProjectID, _ home: StateDirectory
     ) async throws -> Bool {
+        let output = Surroundings.current.output
         let url = try String(contentsOfFile: home.url, encoding: .utf8)
         let token = try String(contentsOfFile: home.token, encoding: .utf8)
         return try await APIClient.withClient(
@@ -105,7 +106,11 @@ struct GitHook: AsyncParsableCommand {
         ) { client in
             let activity = try await client.activity(id.rawValue, of: try await client.project(project))
             let final = try await client.wait(for: activity, observer: LogPrinter(output: output))
-            return final.value.result == "success"
+            guard final.value.result == "success" else { return false }
+            if let address = try await client.environment(branch, of: project)?.value.publicUrl {
+                output.error("Environment \(branch) is at \(address)")
+            }
+            return true
         }
     }
 }

@@ -9,8 +9,8 @@ struct Serve: AsyncParsableCommand {
         commandName: "serve",
         abstract: "Runs the control plane: API, activities, crons; starts gateway and supervisors.",
         discussion: """
-            Gateway and environments go on when it stops, and the next one finds them again. On its first start it makes
-            the state directory, a master key, two sites in it, an admin, and a token for the command line here.
+            Gateway and environments go on when it stops, and the next one finds them again. On its first start it \
+            makes the state directory, a master key, two sites in it, an admin, and a token for the command line here.
             """)
 
     @OptionGroup var options: HomeOptions
