@@ -46,6 +46,7 @@ final class CheckRun: @unchecked Sendable {
     init(_ repository: Repository) { self.repository = repository }
 
     func run(readData: ReadData, using generator: inout some RandomNumberGenerator) throws {
+        try readSmallObjects()
         let snapshots = try readSnapshots()
         let index = try readIndex()
         let sizes = try comparePacks()
@@ -69,6 +70,27 @@ final class CheckRun: @unchecked Sendable {
             throw error
         }
         add(object, known.description)
+    }
+
+    /// Config, keys and locks.
+    private func readSmallObjects() throws {
+        do {
+            guard let text = try repository.files.loadConfig(), try RepositoryConfig(decoding: text) == repository.config
+            else { throw HoldfastError(.damaged, "it is not the config of this repository") }
+        } catch { try name(error, "config") }
+        for entry in try repository.store.list(.key) {
+            do { try KeyFile.load(entry.name, from: repository.store).cost.validate() } catch {
+                try name(error, "\(entry.name)")
+            }
+        }
+        for entry in try repository.store.list(.lock) {
+            guard let id = ObjectID(hex: entry.name.name) else { continue }
+            do { _ = try LockFile(decoding: repository.files.load(.lock, id), id: id) } catch let error as HoldfastError
+                where error.code == .notFound
+            {
+                continue  // Released meanwhile.
+            } catch { try name(error, "\(entry.name)") }
+        }
     }
 
     private func readSnapshots() throws -> [(SnapshotID, ObjectID)] {
