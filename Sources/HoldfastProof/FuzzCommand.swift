@@ -167,8 +167,8 @@ private enum Samples {
         for _ in 0..<2 {
             let session = try repository.beginBackup()
             try session.capture(folder, as: "/data")
-            let info = SnapshotInfo(time: SystemTime().now(), hostname: "host", tags: ["a", "b=c"], paths: ["/", "/x"])
-            _ = try session.finish(info)
+            let now = SystemTime().now()
+            _ = try session.finish(SnapshotInfo(time: now, hostname: "host", tags: ["a", "b=c"], paths: ["/", "/x"]))
         }
         let lock = try repository.lockExclusively()
         defer { lock.release() }

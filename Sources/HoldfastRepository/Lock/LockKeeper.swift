@@ -82,7 +82,7 @@ package final class LockKeeper: Sendable {
     /// Makes sure that the lock is still there, before something is removed or promised under its protection.
     ///
     /// - Throws: `locked` if somebody took it for stale and removed it.
-    func requireHeld() throws {
+    package func requireHeld() throws {
         try state.withLock { state in
             guard try isThere(&state) else {
                 throw HoldfastError(

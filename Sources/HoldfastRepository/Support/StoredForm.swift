@@ -73,4 +73,13 @@ package enum StoredForm: String, CaseIterable, Sendable {
         case .compressed: return try texts(.index).map { try Compressor().compressed($0) }
         }
     }
+
+    /// Stores hostile bytes as a whole, well sealed object of a repository: what a stolen key can do.
+    ///
+    /// - Throws: `invalidInput` for forms that are no sealed objects.
+    package func store(_ bytes: [UInt8], in repository: Repository) throws -> BlobName {
+        let kinds: [StoredForm: BlobKind] = [.index: .index, .snapshot: .snapshot, .lock: .lock]
+        guard let kind = kinds[self] else { throw HoldfastError(.invalidInput, "\(self) is no sealed object") }
+        return BlobName(kind: kind, name: try repository.files.save(bytes, as: kind).description)
+    }
 }

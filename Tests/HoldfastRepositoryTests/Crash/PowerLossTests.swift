@@ -87,7 +87,8 @@ import Testing
             let disks = second.history.shuffled(using: &generator).prefix(Patience.rounds(15, long: 100))
             for disk in disks + [try #require(second.model)] {
                 for loss in DiskModel.Loss.allCases {
-                    let place = "round \(round): \(steps[0].name) until \(stop), \(steps[1].name), \(loss), seed \(seed)"
+                    let names = "\(steps[0].name) until \(stop), \(steps[1].name)"
+                    let place = "round \(round): \(names), \(loss), seed \(seed)"
                     let store = try Self.store(disk.survivors(of: loss, using: &generator), root: folder.root)
                     let now = try CrashBench.open(store, later: 2 * Self.hours)
                     try bench.expectSound(now, place)

@@ -15,7 +15,9 @@ final class ProofProcess {
     private let directory: TemporaryDirectory
     private let input = Pipe()
 
-    init(_ arguments: String...) throws {
+    convenience init(_ arguments: String...) throws { try self.init(arguments) }
+
+    init(_ arguments: [String]) throws {
         directory = try TemporaryDirectory()
         let tests = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
         let path = URL(fileURLWithPath: tests).deletingLastPathComponent().path + "/HoldfastProof"
@@ -60,9 +62,10 @@ final class ProofProcess {
 
     /// Runs one to its end, and expects that it succeeds.
     @discardableResult
-    static func expect(_ verb: String, _ root: String, sourceLocation: SourceLocation = #_sourceLocation) throws -> String
-    {
-        let process = try ProofProcess(verb, root)
+    static func expect(
+        _ verb: String, _ root: String, _ more: String..., sourceLocation: SourceLocation = #_sourceLocation
+    ) throws -> String {
+        let process = try ProofProcess([verb, root] + more)
         let status = process.wait()
         #expect(status == 0, "\(verb): \(process.output)\(process.errors)", sourceLocation: sourceLocation)
         return process.output
