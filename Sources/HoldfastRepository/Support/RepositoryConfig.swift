@@ -35,12 +35,13 @@ struct RepositoryConfig: Sendable, Hashable {
     /// The text of a sealed config; nil if it is not sealed with this key, or is another object in a config's place.
     static func opened(_ sealed: [UInt8], _ sealing: SealingContext) -> [UInt8]? {
         guard let text = (try? sealing.opened(sealed)) ?? nil else { return nil }
-        do { _ = try RepositoryConfig(decoding: text) } catch let error as HoldfastError where error.code == .unsupported {
-            return text  // Of another version, which whoever reads it says.
+        do {
+            _ = try RepositoryConfig(decoding: text)
+            return text
         } catch {
-            return nil
+            // One of another version is a config all the same; whoever reads it says so.
+            return (error as? HoldfastError)?.code == .unsupported ? text : nil
         }
-        return text
     }
 
     init(decoding bytes: [UInt8]) throws {

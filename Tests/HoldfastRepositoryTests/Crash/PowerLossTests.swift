@@ -16,7 +16,7 @@ import Testing
         _ step: CrashStep
     ) throws {
         let bench = try CrashBench(seed: 111)
-        for number in stride(from: 1, to: 1000, by: Patience.rounds(2, long: 1)) {
+        for number in stride(from: 1, to: 1000, by: Patience.rounds(3, long: 1)) {
             let folder = try bench.folder("r")
             let crash = FileCrash(stop: number, writesHalf: true)
             do {
