@@ -28,7 +28,8 @@ import Testing
         var made: [Made] = []
         for round in 0..<Patience.rounds(8, long: 80) {
             let place = "round \(round), seed \(seed)"
-            _ = try RandomTree.disturb(directory("data/many"), using: &generator)
+            // It stops where an earlier edit left a directory in the way; what it did until then counts.
+            _ = try? RandomTree.disturb(directory("data/many"), using: &generator)
             try Self.grow(directory("data/many"), round, using: &generator)
             let isOurs = Bool.random(using: &generator)
             made.append(try Self.backUp(test, isOurs: isOurs, parent: made.last { $0.isOurs }?.id))
