@@ -3,7 +3,7 @@ CONFIGURATION ?= release
 SWIFT_BUILD = swift build -c $(CONFIGURATION)
 BINARY = .build/$(CONFIGURATION)/holdfast
 
-.PHONY: demo test build check format bench clean dependencies help
+.PHONY: demo test build check format bench fuzz crash clean dependencies help
 
 help:
 	@echo "make demo     the whole story on a real environment, left running until interrupted (ONCE=1 ends by itself)"
@@ -12,6 +12,8 @@ help:
 	@echo "make check    format, arrows, budgets"
 	@echo "make format   formats the sources in place"
 	@echo "make bench    ratios against restic"
+	@echo "make fuzz     hostile bytes for every parser of the engine, for SECONDS=120"
+	@echo "make crash    the long versions of the engine's proofs, about an hour"
 	@echo "A first build takes about ten minutes on two cores; later ones seconds."
 
 dependencies:
@@ -41,6 +43,16 @@ format:
 
 bench: dependencies
 	$(MAKE) -C Benchmarks bench
+
+# Findings, and the input at hand if a parser crashes, are in fuzz-findings/.
+fuzz: dependencies
+	$(SWIFT_BUILD) --product HoldfastProof
+	.build/$(CONFIGURATION)/HoldfastProof fuzz --seconds $(or $(SECONDS),120) --keep fuzz-findings
+
+# Every crash point, restic asked at every seventh; hundreds of rounds of killed and meeting processes.
+crash: dependencies
+	$(SWIFT_BUILD) --build-tests
+	HOLDFAST_LONG_TESTS=1 swift test -c $(CONFIGURATION) --skip-build --no-parallel --filter HoldfastRepositoryTests
 
 clean:
 	rm -rf .build

@@ -101,6 +101,10 @@ let package = Package(
                 "HoldfastRepository", "HoldfastServer", argumentParser, logging,
             ]),
 
+        // MARK: Proofs: the engine in processes of its own, for tests, and the fuzzer; not installed
+        .executableTarget(
+            name: "HoldfastProof", dependencies: ["HoldfastBlobStore", "HoldfastModel", "HoldfastRepository"]),
+
         // MARK: Tests
         .target(name: "HoldfastTestSupport", dependencies: ["HoldfastBlobStore", "HoldfastModel"]),
         .testTarget(name: "HoldfastAPITests", dependencies: ["HoldfastAPI", "HoldfastModel"]),
@@ -134,7 +138,9 @@ let package = Package(
         .testTarget(name: "HoldfastModelTests", dependencies: ["HoldfastModel"]),
         .testTarget(
             name: "HoldfastRepositoryTests",
-            dependencies: ["CHoldfastFiles", "HoldfastBlobStore", "HoldfastModel", "HoldfastRepository"]),
+            dependencies: [
+                "CHoldfastFiles", "HoldfastBlobStore", "HoldfastModel", "HoldfastRepository", "HoldfastTestSupport",
+            ]),
         .testTarget(
             name: "HoldfastServerTests",
             dependencies: [

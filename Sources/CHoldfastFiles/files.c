@@ -37,6 +37,18 @@ int holdfast_lsetxattr(const char *path, const char *name, const void *value, si
     return lsetxattr(path, name, value, size, 0);
 }
 
+int holdfast_setxattr(const char *path, const char *name, const void *value, size_t size) {
+    return setxattr(path, name, value, size, 0);
+}
+
+int holdfast_open_path(int directory, const char *name) {
+    return openat(directory, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+}
+
+int holdfast_chown_path(int descriptor, uid_t user, gid_t group) {
+    return fchownat(descriptor, "", user, group, AT_EMPTY_PATH);
+}
+
 int holdfast_open_for_reading(int directory, const char *name) {
     const int flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
     int descriptor = openat(directory, name, flags | O_NOATIME);

@@ -20,10 +20,15 @@ import HoldfastModel
 public struct FileBlobStore: BlobStore {
     /// Absolute path of the folder, as it was given.
     public let root: String
+    private let hook: FileHook?
 
     /// Names the folder; nothing is read or created, and a missing folder is reported by each call.
-    public init(root: String) {
+    public init(root: String) { self.init(root: root, hook: nil) }
+
+    /// - Parameter hook: sees every call that changes something on the disk; for tests.
+    package init(root: String, hook: FileHook?) {
         self.root = root
+        self.hook = hook
     }
 
     /// Makes an empty store with all its folders, or completes one that is there.
@@ -35,9 +40,14 @@ public struct FileBlobStore: BlobStore {
     /// - Throws: `unavailable` if the folder above does not exist; `conflict` if `root` holds something that is not a
     ///   store; `invalidInput` if `root` is not below `folder`; `noSpace`, `system`.
     public static func create(root: String, inside folder: String? = nil) throws -> FileBlobStore {
-        let store = FileBlobStore(root: root)
-        for parent in try missingParents(of: root, inside: folder) { try makeFolder(parent) }
-        try makeFolder(root)
+        try create(root: root, inside: folder, hook: nil)
+    }
+
+    /// As above, with a hook as `init(root:hook:)` takes it.
+    package static func create(root: String, inside folder: String? = nil, hook: FileHook?) throws -> FileBlobStore {
+        let store = FileBlobStore(root: root, hook: hook)
+        for parent in try missingParents(of: root, inside: folder) { try makeFolder(parent, hook) }
+        try makeFolder(root, hook)
         if !store.isPresent {
             guard try directoryEntries(root).allSatisfy({ $0 == "lost+found" }) else {
                 throw HoldfastError(
@@ -46,22 +56,22 @@ public struct FileBlobStore: BlobStore {
             }
         }
         for kind in BlobKind.allCases where kind != .config && kind != .data {
-            try makeFolder("\(root)/\(kind.folder)", syncing: false)
+            try makeFolder("\(root)/\(kind.folder)", hook, syncing: false)
         }
         // `data` is what marks a store as there, so it comes last.
-        try syncFolder(root)
-        try makeFolder("\(root)/data")
+        try syncFolder(root, hook)
+        try makeFolder("\(root)/data", hook)
         for number in 0..<256 {
             let name = String(number + 256, radix: 16).dropFirst()
-            try makeFolder("\(root)/data/\(name)", syncing: false)
+            try makeFolder("\(root)/data/\(name)", hook, syncing: false)
         }
-        try syncFolder("\(root)/data")
+        try syncFolder("\(root)/data", hook)
         return store
     }
 
     public func put(_ name: BlobName, _ bytes: UnsafeRawBufferPointer) throws {
         try name.validate()
-        if try isStored(name, bytes) { return try syncFolder(folder(of: name)) }
+        if try isStored(name, bytes) { return try syncFolder(folder(of: name), hook) }
         let file = try temporaryFile(for: name)
         do {
             try file.write(bytes)
@@ -71,7 +81,7 @@ public struct FileBlobStore: BlobStore {
             throw located(error)
         }
         file.close()
-        do { try syncFolder(folder(of: name)) } catch { throw located(error) }
+        do { try syncFolder(folder(of: name), hook) } catch { throw located(error) }
     }
 
     public func get(_ name: BlobName) throws -> [UInt8] {
@@ -117,13 +127,16 @@ public struct FileBlobStore: BlobStore {
     public func delete(_ name: BlobName) throws {
         try name.validate()
         let path = path(of: name)
+        try hook?(.unlink(path: path))
         guard unlink(path) == 0 else {
             let number = errno
             guard number == ENOENT || number == ENOTDIR else { throw systemError(number, "cannot delete \(path)") }
             guard isPresent else { throw missing }
+            // Whoever deleted it may have been killed before that was durable.
+            if isFolder(folder(of: name)) { try syncFolder(folder(of: name), hook) }
             return
         }
-        do { try syncFolder(folder(of: name)) } catch { throw located(error) }
+        do { try syncFolder(folder(of: name), hook) } catch { throw located(error) }
     }
 
     public func device() -> UInt64? {
@@ -143,7 +156,7 @@ public struct FileBlobStore: BlobStore {
         var removed = 0
         for folder in folders {
             for entry in (try? directoryEntries(folder)) ?? [] where TemporaryFile.isTemporary(entry) {
-                if TemporaryFile.removeIfAbandoned("\(folder)/\(entry)") { removed += 1 }
+                if try TemporaryFile.removeIfAbandoned("\(folder)/\(entry)", hook) { removed += 1 }
             }
         }
         return removed
@@ -202,7 +215,7 @@ extension FileBlobStore {
             if name.kind == .config { throw name.differentConfig }
             return false
         }
-        try file.sync()
+        try file.sync(hook)
         return true
     }
 
@@ -211,11 +224,11 @@ extension FileBlobStore {
         // The config lies in the root itself, which is there even if it is only a bare mount point.
         guard name.kind != .config || isPresent else { throw missing }
         do {
-            if let file = try TemporaryFile(in: folder, for: name.name) { return file }
+            if let file = try TemporaryFile(in: folder, for: name.name, hook) { return file }
             guard isPresent else { throw missing }
             // Another tool may leave out empty folders. Only the last one is made, and only inside of a store.
-            try Self.makeFolder(folder)
-            if let file = try TemporaryFile(in: folder, for: name.name) { return file }
+            try Self.makeFolder(folder, hook)
+            if let file = try TemporaryFile(in: folder, for: name.name, hook) { return file }
             throw missing
         } catch {
             throw located(error)
@@ -245,7 +258,7 @@ extension FileBlobStore {
             if name.isValid {
                 if let size = try directory.sizeOfFile(entry) { entries.append(BlobEntry(name: name, size: size)) }
             } else if TemporaryFile.isTemporary(entry) {
-                TemporaryFile.removeIfAbandoned("\(folder)/\(entry)")
+                try TemporaryFile.removeIfAbandoned("\(folder)/\(entry)", hook)
             }
         }
         return entries
@@ -270,12 +283,13 @@ extension FileBlobStore {
     }
 
     /// Makes one folder with mode 0700, and its name durable; no error if it is there.
-    private static func makeFolder(_ path: String, syncing: Bool = true) throws {
-        if mkdir(path, 0o700) == 0 {
-            if syncing { try syncFolder(parent(of: path)) }
-        } else {
+    private static func makeFolder(_ path: String, _ hook: FileHook?, syncing: Bool = true) throws {
+        try hook?(.makeFolder(path: path))
+        if mkdir(path, 0o700) != 0 {
             let number = errno
             guard number == EEXIST, isFolder(path) else { throw systemError(number, "cannot make the folder \(path)") }
         }
+        // Also if it was there: whoever made it may have been killed before this.
+        if syncing { try syncFolder(parent(of: path), hook) }
     }
 }

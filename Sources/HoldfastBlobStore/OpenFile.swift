@@ -66,7 +66,8 @@ struct OpenFile {
         return true
     }
 
-    func sync() throws {
+    func sync(_ hook: FileHook?) throws {
+        try hook?(.sync(path: path))
         guard uninterrupted({ fsync(descriptor) }) == 0 else { throw systemError(errno, "cannot sync \(path)") }
     }
 

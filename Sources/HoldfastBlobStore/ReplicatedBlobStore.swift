@@ -99,8 +99,10 @@ public final class ReplicatedBlobStore: BlobStore {
         try read(name) { try $0.get(name, range: range) }
     }
 
+    /// Of the config, sites with one that is not accepted get no more puts: it may be another repository's.
     public func get(_ name: BlobName, range: Range<Int>?, where isGood: ([UInt8]) -> Bool) throws -> [UInt8] {
-        try read(name) { try $0.get(name, range: range, where: isGood) }
+        if name == .config, range == nil { return try config(where: isGood) }
+        return try read(name) { try $0.get(name, range: range, where: isGood) }
     }
 
     public func size(_ name: BlobName) throws -> Int {
@@ -324,6 +326,31 @@ extension ReplicatedBlobStore {
                 }
             }
         }
+    }
+
+    private func config(where isGood: ([UInt8]) -> Bool) throws -> [UInt8] {
+        let answers = askAll { try $0.get(.config) }
+        let error = HoldfastError(
+            .damaged, "config is damaged, or another repository's", hint: "Heal the sites from a good one")
+        var good: [UInt8]?
+        var bad: [Int] = []
+        var worst: HoldfastError?
+        for site in sites.indices {
+            switch answers[site] {
+            case .success(let bytes)? where isGood(bytes): good = good ?? bytes
+            case .success?:
+                worst = error
+                bad.append(site)
+            case .failure(let failure)?:
+                if worst == nil || worst?.code == .notFound { worst = failure }
+                replication.update { $0.change(site) { $0.fallBehind(failure) } }
+            case nil: break
+            }
+        }
+        // Without a good one it is the caller who looks for the wrong repository.
+        guard let good else { throw worst ?? BlobName.config.notFound }
+        for site in bad { replication.update { $0.change(site) { $0.missedPut(error) } } }
+        return good
     }
 
     private func config() throws -> [UInt8] {

@@ -49,7 +49,8 @@ func directoryEntries(_ path: String) throws -> [String] {
 }
 
 /// Makes the names in a folder durable.
-func syncFolder(_ path: String) throws {
+func syncFolder(_ path: String, _ hook: FileHook?) throws {
+    try hook?(.syncFolder(path: path))
     let descriptor = uninterrupted { open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) }
     guard descriptor >= 0 else { throw systemError(errno, "cannot open \(path)") }
     defer { _ = close(descriptor) }

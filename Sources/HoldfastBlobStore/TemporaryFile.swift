@@ -8,13 +8,16 @@ struct TemporaryFile {
     private static let suffix = ".holdfast-tmp"
     private let path: String
     private let descriptor: Int32
+    private let hook: FileHook?
 
     /// Makes the file, with mode 0600.
     ///
     /// - Returns: nil if the folder does not exist.
-    init?(in folder: String, for name: String) throws {
+    init?(in folder: String, for name: String, _ hook: FileHook?) throws {
+        self.hook = hook
         while true {
             let path = "\(folder)/.\(name)-\(String(UInt64.random(in: .min ... .max), radix: 16))\(Self.suffix)"
+            try hook?(.create(path: path))
             let descriptor = uninterrupted { open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600) }
             guard descriptor >= 0 else {
                 let number = errno
@@ -35,6 +38,7 @@ struct TemporaryFile {
 
     /// Writes all bytes and makes them durable.
     func write(_ bytes: UnsafeRawBufferPointer) throws {
+        try hook?(.write(path: path, descriptor: descriptor, bytes: bytes))
         var done = 0
         while done < bytes.count {
             let rest = UnsafeRawBufferPointer(rebasing: bytes[done...])
@@ -42,10 +46,12 @@ struct TemporaryFile {
             guard count >= 0 else { throw systemError(errno, "cannot write \(path)") }
             done += count
         }
+        try hook?(.sync(path: path))
         guard uninterrupted({ fsync(descriptor) }) == 0 else { throw systemError(errno, "cannot sync \(path)") }
     }
 
     func rename(to target: String) throws {
+        try hook?(.rename(path: path, target: target))
         guard Glibc.rename(path, target) == 0 else { throw systemError(errno, "cannot rename \(path) to \(target)") }
     }
 
@@ -53,8 +59,9 @@ struct TemporaryFile {
     ///
     /// - Returns: false if something has; the temporary file is gone then.
     func link(as target: String) throws -> Bool {
+        try hook?(.link(path: path, target: target))
         if Glibc.link(path, target) == 0 {
-            unlink(path)
+            discardName()
             return true
         }
         let number = errno
@@ -77,18 +84,22 @@ struct TemporaryFile {
         close()
     }
 
-    private func discardName() { unlink(path) }
+    private func discardName() {
+        guard (try? hook?(.unlink(path: path))) != nil || hook == nil else { return }
+        unlink(path)
+    }
 
     /// Whether a name in a folder is that of a file being written, or left behind, by Holdfast.
     static func isTemporary(_ name: String) -> Bool { name.hasPrefix(".") && name.hasSuffix(suffix) }
 
     /// Removes a temporary file whose writer is gone.
     @discardableResult
-    static func removeIfAbandoned(_ path: String) -> Bool {
+    static func removeIfAbandoned(_ path: String, _ hook: FileHook?) throws -> Bool {
         let descriptor = uninterrupted { open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK) }
         guard descriptor >= 0 else { return false }
         defer { _ = Glibc.close(descriptor) }
         guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else { return false }
+        try hook?(.unlink(path: path))
         return unlink(path) == 0
     }
 }

@@ -58,12 +58,19 @@ public final class Repository: Sendable {
     ) throws -> Repository {
         let keys = try store.list(.key)
         var isSealedOtherwise = false
+        var failure: HoldfastError?
         for entry in keys.sorted(by: { $0.name.name < $1.name.name }) {
-            let bytes = try store.get(entry.name, range: nil) { bytes in
-                (try? DigestContext.once(bytes).description) == entry.name.name
+            let opened: MasterKey?
+            do {
+                opened = try KeyFile.load(entry.name, from: store).open(password)
+            } catch let error as HoldfastError
+                where [.damaged, .unsupported, .notFound].contains(error.code)
+            {
+                // Another key may be whole, and the password's.
+                failure = failure ?? error
+                continue
             }
-            let file = try KeyFile(decoding: bytes, name: entry.name.name)
-            guard let key = try file.open(password) else { continue }
+            guard let key = opened else { continue }
             // Keys of a creation that did not end open as well, but no config is sealed with theirs.
             guard let text = try ObjectFiles(store: store, key: key).loadConfig() else {
                 isSealedOtherwise = true
@@ -74,8 +81,9 @@ public final class Repository: Sendable {
         // Tells a missing repository from a wrong password.
         _ = try store.get(.config)
         if isSealedOtherwise {
-            throw HoldfastError(.damaged, "the repository's config is not sealed with the password's key")
+            throw HoldfastError(.damaged, "config is damaged, or not sealed with the password's key")
         }
+        if let failure { throw failure }
         if keys.isEmpty { throw HoldfastError(.damaged, "the repository has a config and no keys") }
         throw HoldfastError(
             .wrongPassword, "the password opens none of the repository's \(keys.count) keys",
@@ -166,7 +174,7 @@ public final class Repository: Sendable {
     /// Takes a lock, or none if the store cannot be written to: reading must be possible all the same.
     func lockForReading() throws -> LockKeeper? {
         do {
-            return try LockKeeper.take(files, isExclusive: false, time: time)
+            return try LockKeeper.take(files, isExclusive: false, time: time, toleratesDamage: true)
         } catch let error as HoldfastError where error.code == .locked {
             throw error
         } catch {

@@ -11,7 +11,7 @@ struct Tidy {
         "HoldfastGateway": 2,
         "HoldfastClient": 3, "HoldfastRepository": 3,
         "HoldfastBackup": 4, "HoldfastCommands": 4,
-        "HoldfastDemo": 5, "HoldfastServer": 5,
+        "HoldfastDemo": 5, "HoldfastProof": 5, "HoldfastServer": 5,
         "holdfast": 6,
         "HoldfastTestSupport": 4,
     ]

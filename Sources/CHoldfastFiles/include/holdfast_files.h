@@ -24,6 +24,14 @@ ssize_t holdfast_llistxattr(const char *path, char *names, size_t size);
 ssize_t holdfast_lgetxattr(const char *path, const char *name, void *value, size_t size);
 int holdfast_lsetxattr(const char *path, const char *name, const void *value, size_t size);
 
+int holdfast_setxattr(const char *path, const char *name, const void *value, size_t size);
+
+/// openat(O_PATH | O_NOFOLLOW | O_CLOEXEC): names an entry of any type, a link included, without opening it.
+int holdfast_open_path(int directory, const char *name);
+
+/// fchownat(AT_EMPTY_PATH): changes the owner of what `holdfast_open_path` named.
+int holdfast_chown_path(int descriptor, uid_t user, gid_t group);
+
 /// openat(O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC), with O_NOATIME where the kernel allows it.
 int holdfast_open_for_reading(int directory, const char *name);
 

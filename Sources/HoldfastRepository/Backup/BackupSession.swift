@@ -270,10 +270,22 @@ extension BackupSession {
     }
 
     /// Makes everything durable in the order that every prefix of it leaves a sound repository: packs, index, snapshot.
+    ///
+    /// If somebody took our lock for stale meanwhile, a prune may have removed what this backup builds on: whoever
+    /// lists the repository after us sees what we wrote, and who did so before us has removed the lock by then. So the
+    /// lock is looked for once more at the end, and what was written is taken back if it is gone.
     private func commit(_ tree: ObjectID, _ info: SnapshotInfo) throws -> SnapshotID {
-        try repository.saveIndex(try core.packs.flush(sealing: writer.sealing))
+        let packs = try core.packs.flush(sealing: writer.sealing)
+        try lock.requireHeld()
+        var written = try repository.saveIndex(packs).map { BlobName(kind: .index, name: $0.description) }
         let snapshot = Snapshot(info: info, parent: parent?.id, tree: tree)
-        return SnapshotID(try repository.files.save(snapshot.encoded(), as: .snapshot))
+        let id = try repository.files.save(snapshot.encoded(), as: .snapshot)
+        written.append(BlobName(kind: .snapshot, name: id.description))
+        do { try lock.requireHeld() } catch let error as HoldfastError where error.code == .locked {
+            for name in written.reversed() { try repository.store.delete(name) }
+            throw error
+        }
+        return SnapshotID(id)
     }
 
     private func placeForFile(_ path: String) throws -> (CapturedDirectory, [UInt8]) {

@@ -21,8 +21,13 @@ public struct CheckReport: Sendable, Hashable {
     public internal(set) var problems: [CheckProblem] = []
     /// How many more problems there are.
     public internal(set) var furtherProblems = 0
+    /// What single sites lack or have damaged; it says nothing about the others. Sorted by site and object.
+    public internal(set) var siteProblems: [CheckProblem] = []
     /// Packs that no index names: left by backups that did not end. They only take space.
     public internal(set) var unusedPacks = 0
 
+    /// Whether everything can be restored.
     public var isIntact: Bool { problems.isEmpty }
+    /// Whether each site by itself has everything, too.
+    public var isWhole: Bool { problems.isEmpty && siteProblems.isEmpty }
 }

@@ -1,6 +1,7 @@
 import COpenSSL
 import Foundation
 import Glibc
+import HoldfastBlobStore
 import HoldfastModel
 
 /// What scrypt costs: memory is `128 * n * r` bytes, time grows with `n * r * p`.
@@ -21,12 +22,20 @@ public struct ScryptCost: Sendable, Hashable {
     /// For passwords that people choose: 128 MiB and about a second.
     public static let humanPassword = ScryptCost(n: 131_072, r: 8, p: 3)
 
-    /// Derives 64 bytes.
-    func derive(_ password: Secret, salt: [UInt8]) throws -> [UInt8] {
-        guard n > 1, n & (n - 1) == 0, (1...64).contains(r), (1...64).contains(p), n <= 1 << 22, n * r <= 1 << 23
+    /// Refuses costs that no sensible key has: a key file is not sealed, and anybody may have written it.
+    ///
+    /// - Throws: `damaged` beyond 1 GiB of memory, or beyond about ten times the work of `humanPassword`.
+    func validate() throws {
+        guard n > 1, n & (n - 1) == 0, (1...64).contains(r), (1...64).contains(p), n <= 1 << 22, n * r <= 1 << 23,
+            n * r * p <= 1 << 25
         else {
             throw HoldfastError(.damaged, "the scrypt cost N=\(n) r=\(r) p=\(p) is not acceptable")
         }
+    }
+
+    /// Derives 64 bytes.
+    func derive(_ password: Secret, salt: [UInt8]) throws -> [UInt8] {
+        try validate()
         var text = password.reveal()
         var derived = [UInt8](repeating: 0, count: 64)
         let limit = UInt64(128 * n * r + 128 * r * p + (4 << 20)) * 2
@@ -55,6 +64,31 @@ struct KeyFile {
     static func seal(_ master: MasterKey, password: Secret, cost: ScryptCost, created: Timestamp) throws -> KeyFile {
         let salt = try randomBytes(64)
         let derived = try MasterKey(derived: cost.derive(password, salt: salt))
+        let data = try SealingContext(derived).sealed(text(of: master))
+        return KeyFile(
+            cost: cost, salt: salt, data: data, created: created, username: Machine.userName, hostname: Machine.hostName
+        )
+    }
+
+    /// Reads a key file, and makes sure that its bytes are those that its name, a hash, stands for.
+    ///
+    /// - Throws: `damaged` naming it, `unsupported`, or what the store throws.
+    static func load(_ name: BlobName, from store: any BlobStore) throws -> KeyFile {
+        let bytes = try store.get(name, range: nil) { bytes in
+            (try? DigestContext.once(bytes).description) == name.name
+        }
+        return try KeyFile(decoding: bytes, name: name.name)
+    }
+
+    /// The master key; nil if the password is not this key's.
+    func open(_ password: Secret) throws -> MasterKey? {
+        let derived = try MasterKey(derived: cost.derive(password, salt: salt))
+        guard let text = try SealingContext(derived).opened(data) else { return nil }
+        return try Self.masterKey(decoding: text)
+    }
+
+    /// The JSON that is sealed in a key file.
+    static func text(of master: MasterKey) -> [UInt8] {
         var writer = JSONWriter()
         writer.literal("{\"mac\":{\"k\":")
         writer.base64(master.macK)
@@ -63,16 +97,11 @@ struct KeyFile {
         writer.literal("},\"encrypt\":")
         writer.base64(master.encrypt)
         writer.literal("}")
-        let data = try SealingContext(derived).sealed(writer.bytes)
-        return KeyFile(
-            cost: cost, salt: salt, data: data, created: created, username: Machine.userName, hostname: Machine.hostName
-        )
+        return writer.bytes
     }
 
-    /// The master key; nil if the password is not this key's.
-    func open(_ password: Secret) throws -> MasterKey? {
-        let derived = try MasterKey(derived: cost.derive(password, salt: salt))
-        guard let text = try SealingContext(derived).opened(data) else { return nil }
+    /// Reads what `text` wrote.
+    static func masterKey(decoding text: [UInt8]) throws -> MasterKey {
         var encrypt: [UInt8] = []
         var macK: [UInt8] = []
         var macR: [UInt8] = []

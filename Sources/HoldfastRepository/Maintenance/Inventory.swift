@@ -93,19 +93,24 @@ extension Repository {
     }
 
     /// Stores index files for packs that are durable.
-    func saveIndex(_ packs: some Sequence<FinishedPack>) throws {
+    ///
+    /// - Returns: their names.
+    @discardableResult
+    func saveIndex(_ packs: some Sequence<FinishedPack>) throws -> [ObjectID] {
+        var names: [ObjectID] = []
         var group: [FinishedPack] = []
         var blobs = 0
         for pack in packs {
             group.append(pack)
             blobs += pack.entries.count
             if blobs >= IndexFile.blobLimit {
-                try files.save(IndexFile.encode(group), as: .index)
+                names.append(try files.save(IndexFile.encode(group), as: .index))
                 group = []
                 blobs = 0
             }
         }
-        if !group.isEmpty { try files.save(IndexFile.encode(group), as: .index) }
+        if !group.isEmpty { names.append(try files.save(IndexFile.encode(group), as: .index)) }
+        return names
     }
 
     /// Refuses to go on while a site lacks something or cannot be reached.

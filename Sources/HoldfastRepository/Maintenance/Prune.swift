@@ -148,12 +148,17 @@ struct Maintenance {
     ) throws {
         if let indexFiles {
             try repository.saveIndex(packs)
-            try repository.requireWholeSites()
-            try lock.requireHeld()
-            for id in indexFiles { try repository.store.delete(BlobName(kind: .index, name: id.description)) }
+            try remove(indexFiles, .index)
         }
+        try remove(obsolete, .data)
+    }
+
+    /// The lock is looked for each time: this process may have stood still for long, and another one begun to work.
+    private func remove(_ objects: some Sequence<ObjectID>, _ kind: BlobKind) throws {
         try repository.requireWholeSites()
-        try lock.requireHeld()
-        for id in obsolete { try repository.store.delete(BlobName(kind: .data, name: id.description)) }
+        for id in objects {
+            try lock.requireHeld()
+            try repository.store.delete(BlobName(kind: kind, name: id.description))
+        }
     }
 }

@@ -53,6 +53,12 @@ extension Repository {
         guard let sites = store as? ReplicatedBlobStore else { return nil }
         let lock = try lockExclusively()
         defer { lock.release() }
+        let sealing = try SealingContext(key)
+        let configs = try sites.healConfig { RepositoryConfig.opened($0, sealing) != nil }
+        for name in configs.foreign {
+            throw HoldfastError(
+                .conflict, "site '\(name)' holds another repository", hint: "Take the site out of the project")
+        }
         let digest = try DigestContext()
         return try sites.heal(readsData: readData) { name, bytes in
             bytes.withUnsafeBytes { (try? digest.digest($0).description) == name.name }

@@ -77,10 +77,12 @@ final class RestoreTarget: @unchecked Sendable {
     /// Makes a new file, or opens one that this restore made before.
     func open(_ file: PlannedFile, isNew: Bool) throws -> Descriptor {
         let parent = try directory(file.directory)
-        let flags = O_WRONLY | O_NOFOLLOW | O_CLOEXEC | (isNew ? O_CREAT | O_EXCL : 0)
+        let flags = O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | (isNew ? O_CREAT | O_EXCL : 0)
         let raw = withCName(file.node.name) { openat(parent.raw, $0, flags, 0o600) }
         guard raw >= 0 else { throw systemError(isNew ? "make" : "open", display(file.node.name)) }
-        return Descriptor(raw)
+        let descriptor = Descriptor(raw)
+        if !isNew { try requireOwn(descriptor, S_IFREG, file.node.name) }
+        return descriptor
     }
 
     /// Removes a file that could not be completed.
@@ -108,26 +110,43 @@ final class RestoreTarget: @unchecked Sendable {
                 : mknodat(parent.raw, name, mode | 0o600, dev_t(node.deviceNumber))
         }
         guard result == 0 else { throw systemError("make", display(node.name)) }
-        return try withCName(node.name) { name in
-            if let owner = self.owner(of: node),
-                fchownat(parent.raw, name, owner.user, owner.group, AT_SYMLINK_NOFOLLOW) != 0
-            {
-                throw systemError("set the owner of", display(node.name))
-            }
-            // A link has no permissions of its own.
-            if mode != S_IFLNK, fchmodat(parent.raw, name, mode_t(node.permissions & 0o7777), 0) != 0 {
-                throw systemError("set the permissions of", display(node.name))
-            }
-            let path = Array("/proc/self/fd/\(parent.raw)/".utf8) + node.name
-            let missing = withCName(path) { path in
-                Self.setAttributes(node.attributes) { holdfast_lsetxattr(path, $0, $1, $2) }
-            }
-            let times = [node.modified.timespec, node.modified.timespec]
-            guard utimensat(parent.raw, name, times, AT_SYMLINK_NOFOLLOW) == 0 else {
-                throw systemError("set the time of", display(node.name))
-            }
-            return missing
+        return try setMetadata(of: entry(node.name, mode, in: parent), node, isLink: mode == S_IFLNK)
+    }
+
+    /// The entry that was just made: by a descriptor, so that all that follows concerns it, and not what somebody put
+    /// in its place.
+    private func entry(_ name: [UInt8], _ type: mode_t, in parent: Descriptor) throws -> Descriptor {
+        let raw = withCName(name) { holdfast_open_path(parent.raw, $0) }
+        guard raw >= 0 else { throw systemError("look at", display(name)) }
+        let descriptor = Descriptor(raw)
+        try requireOwn(descriptor, type, name)
+        return descriptor
+    }
+
+    /// Refuses what this restore cannot have made: something of another type, of another owner, or with other names.
+    private func requireOwn(_ descriptor: Descriptor, _ type: mode_t, _ name: [UInt8]) throws {
+        var status = stat()
+        guard fstat(descriptor.raw, &status) == 0, status.st_mode & S_IFMT == type, status.st_nlink == 1,
+            status.st_uid == geteuid()
+        else {
+            throw HoldfastError(.conflict, "\(display(name)) was replaced by something else while it was restored")
         }
+    }
+
+    private func setMetadata(of entry: Descriptor, _ node: Node, isLink: Bool) throws -> [String] {
+        if let owner = owner(of: node), holdfast_chown_path(entry.raw, owner.user, owner.group) != 0 {
+            throw systemError("set the owner of", display(node.name))
+        }
+        // Leads to the entry itself, even if that is a link.
+        let path = "/proc/self/fd/\(entry.raw)"
+        // A link has no permissions of its own.
+        if !isLink, chmod(path, mode_t(node.permissions & 0o7777)) != 0 {
+            throw systemError("set the permissions of", display(node.name))
+        }
+        let missing = Self.setAttributes(node.attributes) { holdfast_setxattr(path, $0, $1, $2) }
+        let times = [node.modified.timespec, node.modified.timespec]
+        guard utimensat(AT_FDCWD, path, times, 0) == 0 else { throw systemError("set the time of", display(node.name)) }
+        return missing
     }
 
     /// Gives a file that was restored another name.

@@ -34,9 +34,21 @@ struct ObjectFiles: Sendable {
         return try unwrapped(plain, name: name)
     }
 
-    /// The JSON text of the config; nil if it is not sealed with this key.
+    /// The JSON text of the config; nil if no store has one that is sealed with this key.
     func loadConfig() throws -> [UInt8]? {
-        try SealingContext(key).opened(store.get(.config))
+        let sealing = try SealingContext(key)
+        var text: [UInt8]?
+        do {
+            // Called for the copy of each site.
+            _ = try store.get(.config, range: nil) { bytes in
+                guard let opened = RepositoryConfig.opened(bytes, sealing) else { return false }
+                text = opened
+                return true
+            }
+        } catch let error as HoldfastError where error.code == .damaged {
+            return nil
+        }
+        return text
     }
 
     private func unwrapped(_ plain: [UInt8], name: BlobName) throws -> [UInt8] {

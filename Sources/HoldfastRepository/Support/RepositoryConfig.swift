@@ -32,6 +32,18 @@ struct RepositoryConfig: Sendable, Hashable {
         self.polynomial = polynomial
     }
 
+    /// The text of a sealed config; nil if it is not sealed with this key, or is another object in a config's place.
+    static func opened(_ sealed: [UInt8], _ sealing: SealingContext) -> [UInt8]? {
+        guard let text = (try? sealing.opened(sealed)) ?? nil else { return nil }
+        do {
+            _ = try RepositoryConfig(decoding: text)
+            return text
+        } catch {
+            // One of another version is a config all the same; whoever reads it says so.
+            return (error as? HoldfastError)?.code == .unsupported ? text : nil
+        }
+    }
+
     init(decoding bytes: [UInt8]) throws {
         var version = 0
         var id = ""
@@ -49,6 +61,7 @@ struct RepositoryConfig: Sendable, Hashable {
                 }
             }
         }
+        guard version != 0 else { throw HoldfastError(.damaged, "config names no version, so it is none") }
         guard version == 2 else {
             throw HoldfastError(
                 .unsupported, "the repository has format version \(version), only version 2 is supported",
