@@ -163,35 +163,31 @@ final class CheckRun: @unchecked Sendable {
     /// Reads a pack and verifies its hash, its header and each of its blobs.
     private func verify(_ id: ObjectID, _ name: BlobName, _ reader: BlobReader) throws {
         let bytes = try repository.store.get(name)
-        guard try bytes.withUnsafeBytes({ try reader.digest($0) }) == id else {
-            return try nameDamage(bytes, id, name, reader)
-        }
-        condition.locked {
-            report.packsRead += 1
-            report.bytesRead += Int64(bytes.count)
-        }
-        try nameDamage(bytes, id, name, reader, isIntact: true)
-        guard let entries = try reader.header(of: bytes)
-        else { return add("\(name)", "the pack's header is damaged") }
-        if Set(entries) != Set(packs[id] ?? []) { add("\(name)", "the pack's header says other than the index") }
-    }
-
-    /// Verifies every blob of a pack that is not, or should be, intact.
-    private func nameDamage(
-        _ bytes: [UInt8], _ id: ObjectID, _ name: BlobName, _ reader: BlobReader, isIntact: Bool = false
-    ) throws {
-        var damaged = 0
         let entries = packs[id] ?? []
-        for entry in entries {
-            let location = BlobLocation(entry, pack: 0)
-            let isGood = try bytes.withUnsafeBytes { bytes in
-                guard location.range.upperBound <= bytes.count else { return false }
-                return try reader.unseal(UnsafeRawBufferPointer(rebasing: bytes[location.range]), location) != nil
-            }
-            if !isGood { damaged += 1 }
+        var damaged = 0
+        let isIntact = try bytes.withUnsafeBytes { bytes in
+            var whole = try DigestByTheWay(bytes)
+            for entry in entries where try !isGood(entry, in: bytes, beside: &whole, reader) { damaged += 1 }
+            return try whole.finish() == id
         }
         if damaged > 0 || !isIntact {
             add("\(name)", "the bytes are not what the name says; \(damaged) of \(entries.count) blobs are damaged")
         }
+        guard isIntact else { return }
+        condition.locked {
+            report.packsRead += 1
+            report.bytesRead += Int64(bytes.count)
+        }
+        guard let header = try reader.header(of: bytes) else { return add("\(name)", "the pack's header is damaged") }
+        if Set(header) != Set(entries) { add("\(name)", "the pack's header says other than the index") }
+    }
+
+    private func isGood(
+        _ entry: PackEntry, in bytes: UnsafeRawBufferPointer, beside whole: inout DigestByTheWay, _ reader: BlobReader
+    ) throws -> Bool {
+        let location = BlobLocation(entry, pack: 0)
+        guard location.range.upperBound <= bytes.count else { return false }
+        let sealed = SealedBlob(bytes: UnsafeRawBufferPointer(rebasing: bytes[location.range]), location: location)
+        return try reader.unseal(sealed, beside: &whole) != nil
     }
 }
