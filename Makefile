@@ -11,7 +11,7 @@ help:
 	@echo "make build    the holdfast binary"
 	@echo "make check    format, arrows, budgets"
 	@echo "make format   formats the sources in place"
-	@echo "make bench    ratios against restic"
+	@echo "make bench    against restic and borg, fifty minutes (QUICK=1: two)"
 	@echo "make fuzz     hostile bytes for every parser of the engine, for SECONDS=120"
 	@echo "make crash    the long versions of the engine's proofs, about an hour"
 	@echo "A first build takes about ten minutes on two cores; later ones seconds."
@@ -41,7 +41,8 @@ check: dependencies
 format:
 	swift format --in-place --recursive Sources Tests Package.swift
 
-bench: dependencies
+bench:
+	@Scripts/install-dependencies bench
 	$(MAKE) -C Benchmarks bench
 
 # Findings, and the input at hand if a parser crashes, are in fuzz-findings/.

@@ -37,6 +37,7 @@ let package = Package(
     targets: [
         // MARK: C: system calls and system libraries
         .target(name: "CHoldfastFiles"),
+        .target(name: "CHoldfastHash"),
         .target(name: "CHoldfastSystem"),
         .systemLibrary(name: "CLibPQ", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
         .systemLibrary(name: "COpenSSL", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
@@ -65,7 +66,9 @@ let package = Package(
             ]),
         .target(
             name: "HoldfastRepository",
-            dependencies: ["CHoldfastFiles", "COpenSSL", "CZstd", "HoldfastBlobStore", "HoldfastModel"]),
+            dependencies: [
+                "CHoldfastFiles", "CHoldfastHash", "COpenSSL", "CZstd", "HoldfastBlobStore", "HoldfastModel",
+            ]),
 
         // MARK: Level 3
         .target(
@@ -139,7 +142,8 @@ let package = Package(
         .testTarget(
             name: "HoldfastRepositoryTests",
             dependencies: [
-                "CHoldfastFiles", "HoldfastBlobStore", "HoldfastModel", "HoldfastRepository", "HoldfastTestSupport",
+                "CHoldfastFiles", "CHoldfastHash", "HoldfastBlobStore", "HoldfastModel", "HoldfastRepository",
+                "HoldfastTestSupport",
             ]),
         .testTarget(
             name: "HoldfastServerTests",

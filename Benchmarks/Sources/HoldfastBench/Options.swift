@@ -3,24 +3,33 @@ import Foundation
 /// What a run is asked to do.
 struct Options: Sendable {
     var kinds = CorpusKind.allCases
+    var steps = Step.allCases
+    var tools = Tool.Kind.allCases
     var size = CorpusSize()
-    var pairs = 3
+    var pairs = 5
     var restic = "restic"
+    var borg = "borg"
     var work = (NSTemporaryDirectory() as NSString).appendingPathComponent("holdfast-bench")
     var output: String?
     var keepsCorpora = false
+    var resumes = false
+    var measuresLimits = true
 
     static let help = """
-        holdfast-bench run [options]: our engine and restic, step by step in turn
+        holdfast-bench run [options]: our engine, restic and borg, step by step in turn
 
           --corpus KINDS      files,db,big (all)
-          --files N           files of the corpus 'files' (20000)
-          --mebibytes N       size of each corpus (256)
-          --pairs N           how often each tool does everything (3)
+          --steps STEPS       open,first,unchanged,changed,restore,check,prune (all); what these need is done unmeasured
+          --tools TOOLS       holdfast,restic,borg (all)
+          --scale PERCENT     of the corpora: 50,000 files of 1.66 GB, 0.88 GB of database, one file of 4 GiB (100)
+          --pairs N           how often each tool does everything (5)
           --seed N            other bytes (1)
           --restic PATH       which restic (restic)
+          --borg PATH         which borg (borg)
           --work DIRECTORY    where corpora and repositories lie meanwhile (the temporary folder)
-          --output FILE       where the rows are written as JSON (nowhere)
+          --output FILE       where the rows are written as JSON, anew after each round (nowhere)
+          --resume            go on with the rounds that a run before, with the same options, has left out
+          --no-limits         do not measure what the machine can do
           --keep              leave the corpora for the next run
 
         """
@@ -28,30 +37,44 @@ struct Options: Sendable {
     init(_ arguments: [String]) throws {
         var rest = arguments[...]
         while let option = rest.popFirst() {
-            if option == "--keep" {
-                keepsCorpora = true
-                continue
-            }
-            guard let value = rest.popFirst() else { throw BenchError("\(option) needs a value, or is not an option") }
             switch option {
-            case "--corpus": kinds = try value.split(separator: ",").map { try Self.kind(String($0)) }
-            case "--files": size.files = try Self.number(value, option, in: 1...10_000_000)
-            case "--mebibytes": size.mebibytes = try Self.number(value, option, in: 1...1_000_000)
-            case "--pairs": pairs = try Self.number(value, option, in: 1...1000)
-            case "--seed": size.seed = UInt64(try Self.number(value, option, in: 0...Int.max))
-            case "--restic": restic = value
-            case "--work": work = Self.absolute(value)
-            case "--output": output = Self.absolute(value)
-            default: throw BenchError("\(option) is not an option; see holdfast-bench help")
+            case "--keep": keepsCorpora = true
+            case "--resume": resumes = true
+            case "--no-limits": measuresLimits = false
+            default:
+                guard let value = rest.popFirst() else {
+                    throw BenchError("\(option) needs a value, or is not an option")
+                }
+                try set(option, value)
             }
         }
     }
 
-    private static func kind(_ text: String) throws -> CorpusKind {
-        guard let kind = CorpusKind(rawValue: text) else {
-            throw BenchError("'\(text)' is not a corpus; there are files, db and big")
+    private mutating func set(_ option: String, _ value: String) throws {
+        switch option {
+        case "--corpus": kinds = try Self.choice(value, "corpus")
+        case "--steps": steps = try Self.choice(value, "step")
+        case "--tools": tools = try Self.choice(value, "tool")
+        case "--scale": size.percent = try Self.number(value, option, in: 1...10_000)
+        case "--pairs": pairs = try Self.number(value, option, in: 1...1000)
+        case "--seed": size.seed = UInt64(try Self.number(value, option, in: 0...Int.max))
+        case "--restic": restic = value
+        case "--borg": borg = value
+        case "--work": work = Self.absolute(value)
+        case "--output": output = Self.absolute(value)
+        default: throw BenchError("\(option) is not an option; see holdfast-bench help")
         }
-        return kind
+    }
+
+    /// Some of the cases, in the order in which they are declared.
+    private static func choice<Value>(_ text: String, _ what: String) throws -> [Value]
+    where Value: RawRepresentable & CaseIterable, Value.RawValue == String {
+        let words = text.split(separator: ",").map(String.init)
+        for word in words where Value(rawValue: word) == nil {
+            let known = Value.allCases.map(\.rawValue).joined(separator: ", ")
+            throw BenchError("'\(word)' is not a \(what); there are \(known)")
+        }
+        return Value.allCases.filter { words.contains($0.rawValue) }
     }
 
     private static func number(_ text: String, _ option: String, in range: ClosedRange<Int>) throws -> Int {

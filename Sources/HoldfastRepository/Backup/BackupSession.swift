@@ -6,7 +6,7 @@ import HoldfastModel
 
 /// One backup in the making: from `Repository.beginBackup` to `finish` or `abandon`.
 ///
-/// One thread calls it; inside, it works with one thread per core and two that put packs. Memory: two windows of 8 MiB
+/// One thread calls it; inside, it works with one thread per core and two that put packs. Memory: a window of 8 MiB
 /// and one more per core, the packs that `PackWriter` states, the index, and about 300 bytes per entry of the captured
 /// directories, because `stageChanges` compares with them.
 ///
@@ -45,7 +45,7 @@ public final class BackupSession {
                 chunker: repository.chunker, key: repository.key, time: repository.time,
                 blobs: ClaimedBlobs(known: index),
                 packs: PackWriter(store: repository.store, key: repository.key, gate: gate), gate: gate,
-                counters: AddedCounters(), queue: WorkQueue(), windows: WindowPool(limit: workerCount + 2))
+                counters: AddedCounters(), queue: WorkQueue(), windows: WindowPool(limit: workerCount + 1))
             writer = try BlobWriter(core, mayWait: false)
             reader = try repository.reader(index)
         } catch {

@@ -54,7 +54,7 @@ final class BlobWriter {
     ///
     /// - Returns: its id; it is durable after the next flush of the packs.
     func store(_ plain: UnsafeRawBufferPointer, _ type: BlobType) throws -> ObjectID {
-        let id = try digest.digest(plain)
+        let id = try identify(plain, type)
         guard core.blobs.claim(id, type) else { return id }
         let compressed = try compressor.compress(plain, scratch: scratch)
         let pack = try core.packs.take(type, mayWait: mayWait)
@@ -64,5 +64,17 @@ final class BlobWriter {
         try core.packs.give(pack, sealing: sealing)
         core.counters.add(added)
         return id
+    }
+
+    /// The digest of a blob; a pack that is waiting for its own is served by the way.
+    private func identify(_ plain: UnsafeRawBufferPointer, _ type: BlobType) throws -> ObjectID {
+        try digest.begin()
+        if let pack = core.packs.takeUndigested(type) {
+            defer { core.packs.putBack(pack) }
+            try pack.digest(beside: digest, plain)
+        } else {
+            try digest.update(plain)
+        }
+        return try digest.finish()
     }
 }

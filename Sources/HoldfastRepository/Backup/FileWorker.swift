@@ -62,7 +62,7 @@ final class FileWorker {
         let size = Int(before.st_size)
         let content: (ids: [ObjectID], bytes: Int)
         if size > Chunker.largest {
-            content = try storeLarge(job)
+            content = try storeLarge(job, size: size)
         } else {
             content = try storeSmall(job, size: size)
         }
@@ -83,13 +83,15 @@ final class FileWorker {
         var total = 0
         var filled = 0
         var isAtEnd = false
+        var isPaged = false
         repeat {
             let count = try fill(buffer, from: filled, job, known: total == 0 ? size : nil)
+            if total == 0 { isPaged = PageFile.isRecognised(buffer.bytes(0..<count), size: size) }
             total += count - filled
             filled = count
             isAtEnd = filled < buffer.capacity
             var start = 0
-            while let cut = nextCut(buffer, start..<filled, isAtEnd: isAtEnd) {
+            while let cut = nextCut(buffer, start..<filled, isPaged: isPaged, isAtEnd: isAtEnd) {
                 ids.append(try writer.store(buffer.bytes(start..<start + cut), .data))
                 start += cut
                 if !isAtEnd { yield() }
@@ -101,19 +103,21 @@ final class FileWorker {
     }
 
     /// Stores a large file: reads and cuts here, and lets all workers do the rest.
-    private func storeLarge(_ job: FileJob) throws -> (ids: [ObjectID], bytes: Int) {
+    private func storeLarge(_ job: FileJob, size: Int) throws -> (ids: [ObjectID], bytes: Int) {
         posix_fadvise(job.descriptor.raw, 0, 0, POSIX_FADV_SEQUENTIAL)
         let assembly = FileAssembly()
         var total = 0
         var filled = 0
         var isAtEnd = false
+        var isPaged = false
         var window = try takeWindow()
         repeat {
             let count = try fill(window.buffer, from: filled, job, known: nil)
+            if total == 0 { isPaged = PageFile.isRecognised(window.buffer.bytes(0..<count), size: size) }
             total += count - filled
             isAtEnd = count < Chunker.largest
             var start = 0
-            while let cut = nextCut(window.buffer, start..<count, isAtEnd: isAtEnd) {
+            while let cut = nextCut(window.buffer, start..<count, isPaged: isPaged, isAtEnd: isAtEnd) {
                 let chunk = ChunkJob(
                     window: window, range: start..<start + cut, assembly: assembly, number: assembly.expect())
                 if core.queue.offer(chunk) { core.windows.wake() } else { try store(chunk) }
@@ -139,8 +143,11 @@ final class FileWorker {
     }
 
     /// Length of the next chunk in `range`; nil if more must be read to know it, or if nothing is left.
-    private func nextCut(_ buffer: RawBuffer, _ range: Range<Int>, isAtEnd: Bool) -> Int? {
+    private func nextCut(_ buffer: RawBuffer, _ range: Range<Int>, isPaged: Bool, isAtEnd: Bool) -> Int? {
         guard !range.isEmpty else { return nil }
+        if isPaged {
+            return range.count >= PageFile.chunkSize ? PageFile.chunkSize : isAtEnd ? range.count : nil
+        }
         let cut = core.chunker.firstCut(buffer.bytes(range))
         return cut < range.count || isAtEnd || range.count >= Chunker.largest ? cut : nil
     }

@@ -204,42 +204,58 @@ final class CheckRun: @unchecked Sendable {
         }
     }
 
-    /// Reads a pack and verifies its hash, its header and each of its blobs.
+    /// Reads a pack and verifies its hash, its header and each of its blobs. If the copy at hand is damaged an intact one
+    /// of another site is looked for; which sites have damaged ones is told with the sites.
     private func verify(_ id: ObjectID, _ name: BlobName, _ reader: BlobReader) throws {
-        let bytes: [UInt8]
-        do {
-            bytes = try repository.store.get(name, range: nil) { bytes in
-                bytes.withUnsafeBytes { (try? reader.digest($0)) == id }
-            }
-        } catch let error as HoldfastError where error.code == .damaged {
-            return try nameDamage(repository.store.get(name), id, name, reader)
+        var bytes = try repository.store.get(name)
+        var state = try look(at: bytes, id, reader)
+        if !state.isIntact, let other = try intactCopy(id, name, reader) {
+            bytes = other
+            state = try look(at: bytes, id, reader)
         }
+        let entries = packs[id] ?? []
+        if state.damaged > 0 || !state.isIntact {
+            let count = "\(state.damaged) of \(entries.count) blobs are damaged"
+            add("\(name)", "the bytes are not what the name says; \(count)")
+        }
+        guard state.isIntact else { return }
         condition.locked {
             report.packsRead += 1
             report.bytesRead += Int64(bytes.count)
         }
-        try nameDamage(bytes, id, name, reader, isIntact: true)
-        guard let entries = try reader.header(of: bytes)
-        else { return add("\(name)", "the pack's header is damaged") }
-        if Set(entries) != Set(packs[id] ?? []) { add("\(name)", "the pack's header says other than the index") }
+        guard let header = try reader.header(of: bytes) else { return add("\(name)", "the pack's header is damaged") }
+        if Set(header) != Set(entries) { add("\(name)", "the pack's header says other than the index") }
     }
 
-    /// Verifies every blob of a pack that is not, or should be, intact.
-    private func nameDamage(
-        _ bytes: [UInt8], _ id: ObjectID, _ name: BlobName, _ reader: BlobReader, isIntact: Bool = false
-    ) throws {
-        var damaged = 0
-        let entries = packs[id] ?? []
-        for entry in entries {
-            let location = BlobLocation(entry, pack: 0)
-            let isGood = try bytes.withUnsafeBytes { bytes in
-                guard location.range.upperBound <= bytes.count else { return false }
-                return try reader.unseal(UnsafeRawBufferPointer(rebasing: bytes[location.range]), location) != nil
+    private func intactCopy(_ id: ObjectID, _ name: BlobName, _ reader: BlobReader) throws -> [UInt8]? {
+        do {
+            return try repository.store.get(name, range: nil) { bytes in
+                bytes.withUnsafeBytes { (try? reader.digest($0)) == id }
             }
-            if !isGood { damaged += 1 }
+        } catch let error as HoldfastError where error.code == .damaged {
+            return nil
         }
-        if damaged > 0 || !isIntact {
-            add("\(name)", "the bytes are not what the name says; \(damaged) of \(entries.count) blobs are damaged")
+    }
+
+    /// - Returns: how many of the pack's blobs are damaged, and whether its bytes are what its name says.
+    private func look(
+        at bytes: [UInt8], _ id: ObjectID, _ reader: BlobReader
+    ) throws -> (damaged: Int, isIntact: Bool) {
+        let entries = packs[id] ?? []
+        return try bytes.withUnsafeBytes { bytes in
+            var damaged = 0
+            var whole = try DigestByTheWay(bytes)
+            for entry in entries where try !isGood(entry, in: bytes, beside: &whole, reader) { damaged += 1 }
+            return (damaged, try whole.finish() == id)
         }
+    }
+
+    private func isGood(
+        _ entry: PackEntry, in bytes: UnsafeRawBufferPointer, beside whole: inout DigestByTheWay, _ reader: BlobReader
+    ) throws -> Bool {
+        let location = BlobLocation(entry, pack: 0)
+        guard location.range.upperBound <= bytes.count else { return false }
+        let sealed = SealedBlob(bytes: UnsafeRawBufferPointer(rebasing: bytes[location.range]), location: location)
+        return try reader.unseal(sealed, beside: &whole) != nil
     }
 }

@@ -1,18 +1,42 @@
+import CHoldfastHash
 import COpenSSL
 import HoldfastModel
 
 /// SHA-256 with a context that is reused; one thread at a time.
+///
+/// Where the processor has SHA instructions two contexts can advance side by side, at little more than the cost of
+/// one; elsewhere OpenSSL does the work.
 final class DigestContext {
-    private let context: OpaquePointer
-    private let algorithm: OpaquePointer
-
-    init() throws {
-        algorithm = try Algorithms.shared().digest
-        guard let context = EVP_MD_CTX_new() else { throw libraryFault("EVP_MD_CTX_new") }
-        self.context = context
+    private enum Engine {
+        case processor(UnsafeMutablePointer<holdfast_sha256>)
+        case library(OpaquePointer, algorithm: OpaquePointer)
     }
 
-    deinit { EVP_MD_CTX_free(context) }
+    private static let hasInstructions = holdfast_sha256_is_available() == 1
+
+    private let engine: Engine
+
+    convenience init() throws { try self.init(usingInstructions: Self.hasInstructions) }
+
+    /// - Parameter usingInstructions: only true where the processor has them.
+    init(usingInstructions: Bool) throws {
+        if usingInstructions && Self.hasInstructions {
+            let context = UnsafeMutablePointer<holdfast_sha256>.allocate(capacity: 1)
+            context.initialize(to: holdfast_sha256())
+            holdfast_sha256_begin(context)
+            engine = .processor(context)
+        } else {
+            guard let context = EVP_MD_CTX_new() else { throw libraryFault("EVP_MD_CTX_new") }
+            engine = .library(context, algorithm: try Algorithms.shared().digest)
+        }
+    }
+
+    deinit {
+        switch engine {
+        case .processor(let context): context.deallocate()
+        case .library(let context, _): EVP_MD_CTX_free(context)
+        }
+    }
 
     func digest(_ bytes: UnsafeRawBufferPointer) throws -> ObjectID {
         try begin()
@@ -21,20 +45,44 @@ final class DigestContext {
     }
 
     func begin() throws {
-        guard EVP_DigestInit_ex2(context, algorithm, nil) == 1 else { throw libraryFault("EVP_DigestInit") }
+        switch engine {
+        case .processor(let context): holdfast_sha256_begin(context)
+        case .library(let context, let algorithm):
+            guard EVP_DigestInit_ex2(context, algorithm, nil) == 1 else { throw libraryFault("EVP_DigestInit") }
+        }
     }
 
     func update(_ bytes: UnsafeRawBufferPointer) throws {
-        guard EVP_DigestUpdate(context, bytes.baseAddress, bytes.count) == 1 else {
-            throw libraryFault("EVP_DigestUpdate")
+        switch engine {
+        case .processor(let context): holdfast_sha256_update(context, bytes.baseAddress, bytes.count)
+        case .library(let context, _):
+            guard EVP_DigestUpdate(context, bytes.baseAddress, bytes.count) == 1 else {
+                throw libraryFault("EVP_DigestUpdate")
+            }
+        }
+    }
+
+    /// As `update` on this context and on another one.
+    func update(_ bytes: UnsafeRawBufferPointer, and other: DigestContext, _ others: UnsafeRawBufferPointer) throws {
+        if case .processor(let one) = engine, case .processor(let two) = other.engine {
+            holdfast_sha256_update_pair(
+                one, bytes.baseAddress, bytes.count, two, others.baseAddress, others.count)
+        } else {
+            try update(bytes)
+            try other.update(others)
         }
     }
 
     func finish() throws -> ObjectID {
         try withUnsafeTemporaryAllocation(byteCount: 32, alignment: 8) { buffer in
-            guard let base = buffer.baseAddress,
-                EVP_DigestFinal_ex(context, base.assumingMemoryBound(to: UInt8.self), nil) == 1
-            else { throw libraryFault("EVP_DigestFinal") }
+            guard let base = buffer.baseAddress else { throw libraryFault("SHA-256") }
+            switch engine {
+            case .processor(let context): holdfast_sha256_finish(context, base)
+            case .library(let context, _):
+                guard EVP_DigestFinal_ex(context, base.assumingMemoryBound(to: UInt8.self), nil) == 1 else {
+                    throw libraryFault("EVP_DigestFinal")
+                }
+            }
             return ObjectID(base)
         }
     }

@@ -1,6 +1,36 @@
 import HoldfastBlobStore
 import HoldfastModel
 
+/// Some bytes that are hashed by the way: each step takes as many of them as of another stream beside it.
+struct DigestByTheWay {
+    private let digest: DigestContext
+    private var rest: UnsafeRawBufferPointer
+
+    /// - Parameter bytes: valid until `finish`.
+    init(_ bytes: UnsafeRawBufferPointer) throws {
+        digest = try DigestContext()
+        try digest.begin()
+        rest = bytes
+    }
+
+    mutating func advance(beside other: DigestContext, _ bytes: UnsafeRawBufferPointer) throws {
+        let part = UnsafeRawBufferPointer(rebasing: rest.prefix(bytes.count))
+        rest = UnsafeRawBufferPointer(rebasing: rest.dropFirst(bytes.count))
+        try other.update(bytes, and: digest, part)
+    }
+
+    mutating func finish() throws -> ObjectID {
+        try digest.update(rest)
+        return try digest.finish()
+    }
+}
+
+/// A blob as it lies in a pack, and what the index says of it.
+struct SealedBlob {
+    let bytes: UnsafeRawBufferPointer
+    let location: BlobLocation
+}
+
 /// Reads blobs out of packs, and verifies every byte; one thread at a time.
 final class BlobReader {
     let store: any BlobStore
@@ -8,8 +38,20 @@ final class BlobReader {
     private let sealing: SealingContext
     private let decompressor: Decompressor
     private let digest: DigestContext
-    private let opened: RawBuffer
-    private let plain: RawBuffer
+    private let secondDigest: DigestContext
+    private let first: Memory
+    private let second: Memory
+
+    /// What one blob needs.
+    private struct Memory {
+        let opened: RawBuffer
+        let plain: RawBuffer
+
+        init() throws {
+            opened = try RawBuffer(capacity: 64 << 10)
+            plain = try RawBuffer(capacity: 64 << 10)
+        }
+    }
 
     init(store: any BlobStore, key: MasterKey, index: BlobIndex) throws {
         self.store = store
@@ -17,8 +59,9 @@ final class BlobReader {
         sealing = try SealingContext(key)
         decompressor = try Decompressor()
         digest = try DigestContext()
-        opened = try RawBuffer(capacity: 1 << 20)
-        plain = try RawBuffer(capacity: 1 << 20)
+        secondDigest = try DigestContext()
+        first = try Memory()
+        second = try Memory()
     }
 
     /// The plain text of a blob; the memory is valid until the next call.
@@ -42,17 +85,52 @@ final class BlobReader {
 
     /// Opens, decompresses and verifies a blob; nil if it is damaged. The memory is valid until the next call.
     func unseal(_ sealed: UnsafeRawBufferPointer, _ location: BlobLocation) throws -> UnsafeRawBufferPointer? {
-        guard sealed.count >= SealingContext.overhead else { return nil }
-        try opened.reserve(sealed.count)
-        guard let count = try sealing.open(sealed, into: opened.mutableBytes(0..<opened.capacity)) else { return nil }
-        var text = opened.bytes(0..<count)
-        if location.isCompressed {
-            guard let larger = try decompressor.decompress(text, size: location.plainLength, into: plain) else {
-                return nil
-            }
-            text = larger
-        }
+        guard let text = try text(of: SealedBlob(bytes: sealed, location: location), first) else { return nil }
         return try digest.digest(text) == location.id ? text : nil
+    }
+
+    /// As `unseal`, and hashes something else by the way.
+    func unseal(_ blob: SealedBlob, beside other: inout DigestByTheWay) throws -> UnsafeRawBufferPointer? {
+        guard let text = try text(of: blob, first) else { return nil }
+        try digest.begin()
+        try other.advance(beside: digest, text)
+        return try digest.finish() == blob.location.id ? text : nil
+    }
+
+    /// As `unseal` for two blobs, which costs less than one after the other. The memory of both is valid until the
+    /// next call; that of the second one also through a call of `read`.
+    func unsealPair(
+        _ one: SealedBlob, _ two: SealedBlob
+    ) throws -> (UnsafeRawBufferPointer?, UnsafeRawBufferPointer?) {
+        guard let text = try text(of: one, first) else { return (nil, try unsealSecond(two)) }
+        guard let other = try self.text(of: two, second) else {
+            return (try digest.digest(text) == one.location.id ? text : nil, nil)
+        }
+        try digest.begin()
+        try secondDigest.begin()
+        try digest.update(text, and: secondDigest, other)
+        return (
+            try digest.finish() == one.location.id ? text : nil,
+            try secondDigest.finish() == two.location.id ? other : nil
+        )
+    }
+
+    private func unsealSecond(_ blob: SealedBlob) throws -> UnsafeRawBufferPointer? {
+        guard let text = try text(of: blob, second) else { return nil }
+        return try secondDigest.digest(text) == blob.location.id ? text : nil
+    }
+
+    /// Opens and decompresses a blob, whose digest is not verified yet; nil if it is damaged.
+    private func text(of blob: SealedBlob, _ memory: Memory) throws -> UnsafeRawBufferPointer? {
+        guard blob.bytes.count >= SealingContext.overhead else { return nil }
+        let opened = memory.opened
+        try opened.reserve(blob.bytes.count)
+        guard let count = try sealing.open(blob.bytes, into: opened.mutableBytes(0..<opened.capacity)) else {
+            return nil
+        }
+        let text = opened.bytes(0..<count)
+        guard blob.location.isCompressed else { return text }
+        return try decompressor.decompress(text, size: blob.location.plainLength, into: memory.plain)
     }
 
     /// Opens something that is no blob, such as a pack's header; nil if it is damaged.

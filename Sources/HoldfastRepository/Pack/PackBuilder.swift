@@ -10,6 +10,8 @@ final class PackBuilder {
     private(set) var size = 0
     private let buffer: RawBuffer
     private let digest: DigestContext
+    /// So many bytes have gone into the digest; the rest follows beside other digests, or at the end.
+    private var digested = 0
 
     init(type: BlobType) throws {
         self.type = type
@@ -19,6 +21,14 @@ final class PackBuilder {
     }
 
     var isFull: Bool { size >= Self.targetSize }
+    var hasUndigested: Bool { digested < size }
+
+    /// Adds bytes to another digest and, side by side, at most as many of the pack to its own.
+    func digest(beside other: DigestContext, _ bytes: UnsafeRawBufferPointer) throws {
+        let end = min(digested + bytes.count, size)
+        try other.update(bytes, and: digest, buffer.bytes(digested..<end))
+        digested = end
+    }
 
     /// Seals `payload` at the end of the pack.
     ///
@@ -35,7 +45,6 @@ final class PackBuilder {
         }
         try buffer.reserve(size + length)
         try sealing.seal(payload, into: buffer.mutableBytes(size..<size + length))
-        try digest.update(buffer.bytes(size..<size + length))
         entries.append(
             PackEntry(
                 id: id, type: type, offset: offset, length: sealedLength,
@@ -52,7 +61,6 @@ final class PackBuilder {
         try buffer.reserve(size + sealed.count)
         buffer.mutableBytes(size..<size + sealed.count).copyMemory(
             from: UnsafeRawBufferPointer(start: base, count: sealed.count))
-        try digest.update(buffer.bytes(size..<size + sealed.count))
         var moved = entry
         moved.offset = offset
         entries.append(moved)
@@ -71,8 +79,8 @@ final class PackBuilder {
         }
         buffer.mutableBytes(size + length..<size + length + 4).storeBytes(
             of: UInt32(length).littleEndian, as: UInt32.self)
-        try digest.update(buffer.bytes(size..<size + length + 4))
         size += length + 4
+        try digest.update(buffer.bytes(digested..<size))
         return try digest.finish()
     }
 
@@ -82,6 +90,7 @@ final class PackBuilder {
     func reset() throws {
         entries.removeAll(keepingCapacity: true)
         size = 0
+        digested = 0
         try digest.begin()
     }
 }

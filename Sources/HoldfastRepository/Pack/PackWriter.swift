@@ -63,15 +63,27 @@ final class PackWriter: @unchecked Sendable {
         return try builder ?? PackBuilder(type: type)
     }
 
+    /// An open pack of that type whose digest lags behind its bytes; nil if there is none. Never waits.
+    func takeUndigested(_ type: BlobType) -> PackBuilder? {
+        condition.locked {
+            open.lastIndex { $0.type == type && $0.hasUndigested }.map { open.remove(at: $0) }
+        }
+    }
+
+    /// Takes a pack back that is as full as it was.
+    func putBack(_ builder: PackBuilder) {
+        condition.locked {
+            open.append(builder)
+            condition.broadcast()
+        }
+    }
+
     /// Takes a pack back; a full one is closed and queued for the store.
     func give(_ builder: PackBuilder, sealing: SealingContext) throws {
         if builder.isFull {
             try enqueue(builder, sealing: sealing)
         } else {
-            condition.locked {
-                open.append(builder)
-                condition.broadcast()
-            }
+            putBack(builder)
         }
     }
 

@@ -23,6 +23,8 @@ final class RestoreRun: @unchecked Sendable {
     private let plan: RestorePlan
     private let target: RestoreTarget
     private let condition = Condition()
+    /// Whose turn it is to write into a file that is written in pieces; several files share one.
+    private let turns = (0..<32).map { _ in Condition() }
     // Below: only inside `condition.locked`.
     private var nextUse = 0
     private var progress: [UInt32: Progress] = [:]
@@ -129,23 +131,37 @@ final class RestoreRun: @unchecked Sendable {
         }
         var position = uses.lowerBound
         while position < uses.upperBound {
-            let location = plan.uses[position].location
-            var last = position + 1
-            while last < uses.upperBound && plan.uses[last].location == location { last += 1 }
-            try restore(location, from: bytes, start: start, for: position..<last, reader)
-            position = last
+            let one = sameBlob(from: position, in: uses)
+            let two = one.upperBound < uses.upperBound ? sameBlob(from: one.upperBound, in: uses) : nil
+            let plain = try bytes?.withUnsafeBytes { bytes -> (UnsafeRawBufferPointer?, UnsafeRawBufferPointer?) in
+                let first = sealedBlob(one.lowerBound, in: bytes, start: start)
+                guard let two else { return (try reader.unseal(first.bytes, first.location), nil) }
+                return try reader.unsealPair(first, sealedBlob(two.lowerBound, in: bytes, start: start))
+            }
+            try restore(plain?.0, for: one, reader)
+            if let two { try restore(plain?.1, for: two, reader) }
+            position = two?.upperBound ?? one.upperBound
         }
     }
 
-    /// Writes one blob into all files that want it.
-    private func restore(
-        _ location: BlobLocation, from bytes: [UInt8]?, start: Int, for uses: Range<Int>, _ reader: BlobReader
-    ) throws {
-        var plain = try bytes?.withUnsafeBytes { bytes in
-            let range = location.range.lowerBound - start..<location.range.upperBound - start
-            return try reader.unseal(UnsafeRawBufferPointer(rebasing: bytes[range]), location)
-        }
+    /// The uses from `position` on that want the same blob.
+    private func sameBlob(from position: Int, in uses: Range<Int>) -> Range<Int> {
+        var last = position + 1
+        while last < uses.upperBound && plan.uses[last].location == plan.uses[position].location { last += 1 }
+        return position..<last
+    }
+
+    private func sealedBlob(_ use: Int, in bytes: UnsafeRawBufferPointer, start: Int) -> SealedBlob {
+        let location = plan.uses[use].location
+        let range = location.range.lowerBound - start..<location.range.upperBound - start
+        return SealedBlob(bytes: UnsafeRawBufferPointer(rebasing: bytes[range]), location: location)
+    }
+
+    /// Writes one blob into all files that want it; if it is damaged here, looks for it elsewhere.
+    private func restore(_ opened: UnsafeRawBufferPointer?, for uses: Range<Int>, _ reader: BlobReader) throws {
+        var plain = opened
         if plain == nil {
+            let location = plan.uses[uses.lowerBound].location
             do {
                 plain = try reader.read(location.id, location.type)
             } catch let error as HoldfastError where error.code == .damaged || error.code == .notFound {
@@ -167,6 +183,21 @@ final class RestoreRun: @unchecked Sendable {
             return try complete(use.file, descriptor)
         }
         guard let descriptor = try openForPiece(use.file, file) else { return }
+        // The kernel lets one thread write into a file, and the others spin.
+        try turns[Int(use.file) % turns.count].locked { try write(plain, use, descriptor, file) }
+        let isLast = condition.locked { () -> Bool in
+            progress[use.file]?.remaining -= 1
+            guard let state = progress[use.file], state.remaining == 0, !state.hasFailed else { return false }
+            progress[use.file] = nil
+            if state.descriptor != nil { openCount -= 1 }
+            return true
+        }
+        if isLast { try complete(use.file, descriptor) }
+    }
+
+    private func write(
+        _ plain: UnsafeRawBufferPointer, _ use: BlobUse, _ descriptor: Descriptor, _ file: PlannedFile
+    ) throws {
         var written = 0
         while written < plain.count {
             let count = pwrite(
@@ -178,14 +209,6 @@ final class RestoreRun: @unchecked Sendable {
             }
             written += count
         }
-        let isLast = condition.locked { () -> Bool in
-            progress[use.file]?.remaining -= 1
-            guard let state = progress[use.file], state.remaining == 0, !state.hasFailed else { return false }
-            progress[use.file] = nil
-            if state.descriptor != nil { openCount -= 1 }
-            return true
-        }
-        if isLast { try complete(use.file, descriptor) }
     }
 
     /// A descriptor of a file that is written in pieces; nil if the file has failed already.

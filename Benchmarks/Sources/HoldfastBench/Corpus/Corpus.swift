@@ -1,7 +1,7 @@
 import Foundation
 
 /// Which kind of data.
-enum CorpusKind: String, CaseIterable, Sendable {
+enum CorpusKind: String, CaseIterable, Codable, Sendable {
     case files
     case db
     case big
@@ -9,65 +9,97 @@ enum CorpusKind: String, CaseIterable, Sendable {
 
 /// How much of it.
 struct CorpusSize: Sendable, Hashable {
-    var files = 20_000
-    var mebibytes = 256
+    /// Of the sizes below.
+    var percent = 100
     var seed: UInt64 = 1
+
+    var files: Int { max(50_000 * percent / 100, 100) }
+
+    func bytes(_ kind: CorpusKind) -> Int {
+        let mebibytes =
+            switch kind {
+            case .files: 1587
+            case .db: 840
+            case .big: 4096
+            }
+        return max(mebibytes * percent / 100, 4) << 20
+    }
 }
 
-/// One corpus on the disk: `data` is what is backed up; `changes` and `originals` hold the files that the 1 % change
-/// touches, new and old, below the same paths.
+/// One corpus on the disk: `data` is what is backed up; `changes` holds the files that the 1 % change exchanges, below
+/// the same paths.
 struct Corpus: Sendable {
     let kind: CorpusKind
     let directory: String
 
     var data: String { "\(directory)/data" }
     private var changes: String { "\(directory)/changes" }
-    private var originals: String { "\(directory)/originals" }
     private var marker: String { "\(directory)/complete" }
+    /// There while the change is made.
+    private var changed: String { "\(directory)/changed" }
 
     init(_ kind: CorpusKind, _ size: CorpusSize, in work: String) {
         self.kind = kind
-        let files = kind == .files ? "-\(size.files)" : ""
-        directory = "\(work)/corpus/\(kind.rawValue)\(files)-\(size.mebibytes)-\(size.seed)"
+        directory = "\(work)/corpus/\(kind.rawValue)-\(size.percent)-\(size.seed)"
     }
 
-    var isComplete: Bool { Files.exists(marker) }
+    /// A run that was cut while the change was there leaves nobody knows what.
+    var isComplete: Bool { Files.exists(marker) && !Files.exists(changed) }
 
     /// Makes it, unless it is there.
     func make(_ size: CorpusSize) throws {
         if isComplete { return }
         try Files.remove(directory)
-        var writer = CorpusWriter(data: data, changes: changes, originals: originals)
+        let writer = CorpusWriter(data: data, changes: changes)
         let generator = SeededGenerator(seed: size.seed &+ UInt64(kind.rawValue.utf8.first ?? 0) << 32)
         switch kind {
         case .files:
-            var maker = SmallFiles(files: size.files, bytes: size.mebibytes << 20, generator: generator)
-            try maker.write(to: &writer)
+            var maker = SmallFiles(files: size.files, bytes: size.bytes(kind), generator: generator)
+            try maker.write(to: writer)
         case .db:
-            var maker = DatabasePages(bytes: size.mebibytes << 20, generator: generator)
-            try maker.write(to: &writer)
+            var maker = DatabasePages(bytes: size.bytes(kind), generator: generator)
+            try maker.write(to: writer)
         case .big:
-            var maker = BigFile(bytes: size.mebibytes << 20, generator: generator)
-            try maker.write(to: &writer)
+            var maker = BigFile(bytes: size.bytes(kind), generator: generator)
+            try maker.write(to: writer)
         }
+        try writeNote()
         try Files.write([], to: marker)
     }
 
-    func applyChange() throws { try Files.copyTree(changes, over: data) }
-    func undoChange() throws { try Files.copyTree(originals, over: data) }
+    func applyChange() throws {
+        try Files.write([], to: changed)
+        try Files.exchangeTree(changes, with: data)
+        try writeNote()
+    }
+
+    func undoChange() throws {
+        guard Files.exists(changed) else { return }
+        try Files.exchangeTree(changes, with: data)
+        try writeNote()
+        try Files.remove(changed)
+    }
+
+    /// The newest file: borg does not trust the newest time stamp of a backup, and that is not to be the large file's.
+    private func writeNote() throws {
+        try Files.write(Array("The newest file of this corpus.\n".utf8), to: "\(data)/note.txt")
+    }
 }
 
 /// Where the makers put what they make.
 struct CorpusWriter {
     let data: String
     let changes: String
-    let originals: String
 
     func put(_ bytes: [UInt8], _ path: String) throws { try Files.write(bytes, to: "\(data)/\(path)") }
 
-    /// The file as it is after the change; the one before is kept beside it.
-    func change(_ path: String, from old: [UInt8], to new: [UInt8]) throws {
-        try Files.write(old, to: "\(originals)/\(path)")
-        try Files.write(new, to: "\(changes)/\(path)")
+    /// The file as it is after the change.
+    func change(_ path: String, to bytes: [UInt8]) throws { try Files.write(bytes, to: "\(changes)/\(path)") }
+
+    /// For a file that does not fit into memory: as it is, and as it is after the change.
+    func open(_ path: String) throws -> (original: OutputFile, changed: OutputFile) {
+        try Files.makeDirectory(data)
+        try Files.makeDirectory(changes)
+        return (try OutputFile("\(data)/\(path)"), try OutputFile("\(changes)/\(path)"))
     }
 }

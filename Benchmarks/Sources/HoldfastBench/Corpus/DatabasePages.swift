@@ -6,7 +6,7 @@ struct DatabasePages {
     let bytes: Int
     var generator: SeededGenerator
 
-    mutating func write(to writer: inout CorpusWriter) throws {
+    mutating func write(to writer: CorpusWriter) throws {
         var rest = bytes
         var number = 0
         var key: UInt32 = 1
@@ -22,7 +22,7 @@ struct DatabasePages {
             try writer.put(content, path)
             var changed = content
             for _ in 0..<max(pages / 100, 1) { touch(generator.below(pages), of: &changed) }
-            try writer.change(path, from: content, to: changed)
+            try writer.change(path, to: changed)
             rest -= pages * Self.pageSize
             number += 1
         }
@@ -72,6 +72,7 @@ struct DatabasePages {
     private mutating func header(of page: inout [UInt8]) {
         put(UInt32(truncatingIfNeeded: generator.next() >> 33), into: &page, at: 4)
         put(UInt32(generator.below(65536)), into: &page, at: 8)
+        put(0x2000_0018, into: &page, at: 12)
         put(0x2004_2000, into: &page, at: 16)
     }
 

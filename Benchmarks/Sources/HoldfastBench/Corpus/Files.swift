@@ -16,17 +16,7 @@ enum Files {
     static func write(_ bytes: [UInt8], to path: String) throws {
         let parent = (path as NSString).deletingLastPathComponent
         if !exists(parent) { try makeDirectory(parent) }
-        let descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
-        guard descriptor >= 0 else { throw BenchError("cannot write '\(path)' (errno \(errno))") }
-        defer { close(descriptor) }
-        var done = 0
-        while done < bytes.count {
-            let count = bytes.withUnsafeBytes { buffer in
-                Foundation.write(descriptor, buffer.baseAddress.map { $0 + done }, buffer.count - done)
-            }
-            guard count > 0 else { throw BenchError("cannot write '\(path)' (errno \(errno))") }
-            done += count
-        }
+        try OutputFile(path).write(bytes)
     }
 
     /// Regular files below a folder, as paths relative to it, sorted.
@@ -39,17 +29,14 @@ enum Files {
         return files.sorted()
     }
 
-    static func copyTree(_ source: String, over target: String) throws {
-        for name in list(source) { try copy("\(source)/\(name)", over: "\(target)/\(name)") }
-    }
-
-    private static func copy(_ source: String, over target: String) throws {
-        guard let input = FileHandle(forReadingAtPath: source) else { throw BenchError("cannot read '\(source)'") }
-        defer { try? input.close() }
-        let descriptor = open(target, O_WRONLY | O_TRUNC | O_CLOEXEC)
-        guard descriptor >= 0 else { throw BenchError("cannot write '\(target)' (errno \(errno))") }
-        let output = FileHandle(fileDescriptor: descriptor, closeOnDealloc: true)
-        while let part = try input.read(upToCount: 1 << 20), !part.isEmpty { try output.write(contentsOf: part) }
+    /// Exchanges each file below a folder with that of the same path below another one.
+    static func exchangeTree(_ one: String, with other: String) throws {
+        for name in list(one) {
+            let aside = "\(one)/\(name).aside"
+            guard rename("\(other)/\(name)", aside) == 0, rename("\(one)/\(name)", "\(other)/\(name)") == 0,
+                rename(aside, "\(one)/\(name)") == 0
+            else { throw BenchError("cannot exchange '\(name)' (errno \(errno))") }
+        }
     }
 
     /// Sum of the sizes of all files below a folder.
@@ -77,6 +64,31 @@ enum Files {
             guard FileManager.default.contentsEqual(atPath: "\(one)/\(name)", andPath: "\(other)/\(name)") else {
                 throw BenchError("'\(name)' differs between '\(one)' and '\(other)'")
             }
+        }
+    }
+}
+
+/// A file that is written from its beginning, or from its end on.
+final class OutputFile {
+    private let descriptor: Int32
+    private let path: String
+
+    init(_ path: String, isAppending: Bool = false) throws {
+        self.path = path
+        descriptor = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | (isAppending ? O_APPEND : O_TRUNC), 0o644)
+        guard descriptor >= 0 else { throw BenchError("cannot write '\(path)' (errno \(errno))") }
+    }
+
+    deinit { close(descriptor) }
+
+    func write(_ bytes: [UInt8]) throws {
+        var done = 0
+        while done < bytes.count {
+            let count = bytes.withUnsafeBytes { buffer in
+                Foundation.write(descriptor, buffer.baseAddress.map { $0 + done }, buffer.count - done)
+            }
+            guard count > 0 else { throw BenchError("cannot write '\(path)' (errno \(errno))") }
+            done += count
         }
     }
 }

@@ -8,7 +8,7 @@ struct SmallFiles {
     let bytes: Int
     var generator: SeededGenerator
 
-    mutating func write(to writer: inout CorpusWriter) throws {
+    mutating func write(to writer: CorpusWriter) throws {
         let text = TextSource(seed: generator.next())
         // Sizes are uniform between 1 KiB and what makes the sum right.
         let largest = max(2 * bytes / max(files, 1) - 1024, 1025)
@@ -25,7 +25,7 @@ struct SmallFiles {
             }
             try writer.put(content, path)
             guard number % 100 == 50 else { continue }
-            try writer.change(path, from: content, to: changed(content, isText, text))
+            try writer.change(path, to: changed(content, isText, text))
         }
     }
 

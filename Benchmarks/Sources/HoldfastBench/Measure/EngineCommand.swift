@@ -16,6 +16,7 @@ enum EngineCommand {
         case ("backup", 3): try backup(arguments[2], to: open(root, password))
         case ("restore", 3): try restore(open(root, password), to: arguments[2])
         case ("check", 2): try check(open(root, password))
+        case ("prune", 2): try prune(open(root, password))
         default: throw BenchError("'\(arguments.joined(separator: " "))' is not a verb of engine")
         }
     }
@@ -56,6 +57,12 @@ enum EngineCommand {
         let report = try repository.check(readData: true)
         guard report.isIntact else { throw BenchError("damaged: \(report.problems)") }
         say("checked \(report.packs) packs, \(report.bytesRead) bytes")
+    }
+
+    private static func prune(_ repository: Repository) throws {
+        for entry in try repository.snapshots().dropLast() { try repository.forget(entry.id) }
+        let report = try repository.planPrune().execute()
+        say("removed \(report.packsRemoved) packs, wrote \(report.packsWritten), freed \(report.bytesFreed) bytes")
     }
 
     private static func newest(_ repository: Repository) throws -> SnapshotEntry? { try repository.snapshots().last }

@@ -2,11 +2,20 @@ import Foundation
 import HoldfastModel
 
 /// What one process cost, as the kernel says.
-struct Measurement: Sendable, Hashable {
+struct Measurement: Codable, Sendable, Hashable {
     var wallSeconds: Double
     /// User and system, of the process and the children that it waited for.
     var cpuSeconds: Double
     var peakMebibytes: Double
+
+    static let none = Measurement(wallSeconds: 0, cpuSeconds: 0, peakMebibytes: 0)
+
+    /// Of two processes one after the other.
+    static func + (one: Measurement, other: Measurement) -> Measurement {
+        Measurement(
+            wallSeconds: one.wallSeconds + other.wallSeconds, cpuSeconds: one.cpuSeconds + other.cpuSeconds,
+            peakMebibytes: max(one.peakMebibytes, other.peakMebibytes))
+    }
 }
 
 /// A process that is run to its end and measured.

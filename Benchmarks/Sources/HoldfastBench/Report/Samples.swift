@@ -1,50 +1,95 @@
+import Foundation
+
+/// One step of one tool in one pair.
+struct Sample: Codable, Sendable, Hashable {
+    var corpus: CorpusKind
+    var step: Step
+    var tool: Tool.Kind
+    var version: String
+    var pair: Int
+    var measurement: Measurement
+    /// Bytes of the repository after the step.
+    var size: Int64
+}
+
 /// Everything that was measured.
 struct Samples {
-    struct Key: Hashable, Sendable {
-        var corpus: CorpusKind
-        var step: Step
-        var tool: Tool.Kind
-    }
+    private(set) var all: [Sample] = []
+    var limits: [LimitRow] = []
 
-    private struct Values {
-        var measurements: [Measurement] = []
-        var sizes: [Int64] = []
-    }
+    mutating func add(_ samples: [Sample]) { all += samples }
 
-    private var values: [Key: Values] = [:]
+    func hasLimits(of corpus: CorpusKind) -> Bool { limits.contains { $0.corpus == corpus } }
 
-    /// - Parameter size: bytes of the repository after the step.
-    mutating func add(_ measurement: Measurement, size: Int64, to key: Key) {
-        values[key, default: Values()].measurements.append(measurement)
-        values[key, default: Values()].sizes.append(size)
+    /// Whether a pair was measured with all that is asked for.
+    func isComplete(_ corpus: CorpusKind, _ pair: Int, _ options: Options) -> Bool {
+        options.steps.allSatisfy { step in
+            options.tools.allSatisfy { tool in
+                all.contains { $0.corpus == corpus && $0.pair == pair && $0.step == step && $0.tool == tool }
+            }
+        }
     }
 
     /// Medians, in the order of corpora and steps.
-    func rows(_ versions: [Tool.Kind: String]) -> [Row] {
+    var rows: [Row] {
         var rows: [Row] = []
         for corpus in CorpusKind.allCases {
             for step in Step.allCases {
                 for tool in Tool.Kind.allCases {
-                    guard let values = values[Key(corpus: corpus, step: step, tool: tool)] else { continue }
+                    let samples = all.filter { $0.corpus == corpus && $0.step == step && $0.tool == tool }
+                    guard let version = samples.last?.version else { continue }
                     rows.append(
                         Row(
-                            corpus: corpus.rawValue, step: step.rawValue, tool: tool.rawValue,
-                            version: versions[tool] ?? "", n: values.measurements.count,
-                            wallSeconds: Self.median(values.measurements.map(\.wallSeconds)),
-                            cpuSeconds: Self.median(values.measurements.map(\.cpuSeconds)),
-                            peakMebibytes: Self.median(values.measurements.map(\.peakMebibytes)),
-                            repositoryMegabytes: Self.median(values.sizes.map { Double($0) / 1e6 })))
+                            corpus: corpus.rawValue, step: step.rawValue, tool: tool.rawValue, version: version,
+                            n: samples.count, wallSeconds: median(samples.map(\.measurement.wallSeconds)),
+                            cpuSeconds: median(samples.map(\.measurement.cpuSeconds)),
+                            peakMebibytes: median(samples.map(\.measurement.peakMebibytes)),
+                            repositoryMegabytes: median(samples.map { Double($0.size) / 1e6 })))
                 }
             }
         }
         return rows
     }
+}
 
-    private static func median(_ values: [Double]) -> Double {
-        let sorted = values.sorted()
-        guard !sorted.isEmpty else { return 0 }
-        let middle = sorted.count / 2
-        return sorted.count % 2 == 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2
+func median(_ values: [Double]) -> Double {
+    let sorted = values.sorted()
+    guard !sorted.isEmpty else { return 0 }
+    let middle = sorted.count / 2
+    return sorted.count % 2 == 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2
+}
+
+/// Keeps what was measured in a file, a line each, for a run that goes on.
+struct SampleStore {
+    private enum Line: Codable {
+        case sample(Sample)
+        case limit(LimitRow)
+    }
+
+    let path: String
+
+    /// - Throws: if the file cannot be read. A line that was cut counts as none.
+    func load() throws -> Samples {
+        var samples = Samples()
+        guard Files.exists(path) else { return samples }
+        for line in try String(contentsOfFile: path, encoding: .utf8).split(separator: "\n") {
+            switch try? JSONDecoder().decode(Line.self, from: Data(line.utf8)) {
+            case .sample(let sample): samples.add([sample])
+            case .limit(let limit): samples.limits.append(limit)
+            case nil: continue
+            }
+        }
+        return samples
+    }
+
+    func clear() throws { try Files.remove(path) }
+    func append(_ samples: [Sample]) throws { try append(lines: samples.map { .sample($0) }) }
+    func append(limits: [LimitRow]) throws { try append(lines: limits.map { .limit($0) }) }
+
+    private func append(lines: [Line]) throws {
+        let text = try lines.map { String(decoding: try JSONEncoder().encode($0), as: UTF8.self) + "\n" }.joined()
+        let output = try OutputFile(path, isAppending: true)
+        try output.write(Array(text.utf8))
     }
 }
 
