@@ -80,6 +80,11 @@ let package = Package(
 
         // MARK: Level 4
         .target(
+            name: "HoldfastRepositoryCommands",
+            dependencies: [
+                "HoldfastBlobStore", "HoldfastCommands", "HoldfastModel", "HoldfastRepository", argumentParser,
+            ]),
+        .target(
             name: "HoldfastDemo",
             dependencies: [
                 "HoldfastAPI", "HoldfastClient", "HoldfastControl", "HoldfastEnvironments", "HoldfastModel",
@@ -98,7 +103,7 @@ let package = Package(
                 "HoldfastAPI", "HoldfastBackup", "HoldfastBlobStore", "HoldfastCatalogue", "HoldfastClient",
                 "HoldfastCommands", "HoldfastControl", "HoldfastDemo", "HoldfastEnvironments", "HoldfastGateway",
                 "HoldfastModel",
-                "HoldfastRepository", "HoldfastServer", argumentParser, logging,
+                "HoldfastRepository", "HoldfastRepositoryCommands", "HoldfastServer", argumentParser, logging,
             ]),
 
         // MARK: Tests
@@ -132,6 +137,12 @@ let package = Package(
         .testTarget(
             name: "HoldfastRepositoryTests",
             dependencies: ["CHoldfastFiles", "HoldfastBlobStore", "HoldfastModel", "HoldfastRepository"]),
+        .testTarget(
+            name: "HoldfastRepositoryCommandsTests",
+            dependencies: [
+                "HoldfastBlobStore", "HoldfastCommands", "HoldfastModel", "HoldfastRepository",
+                "HoldfastRepositoryCommands", argumentParser,
+            ]),
         .testTarget(
             name: "HoldfastServerTests",
             dependencies: [

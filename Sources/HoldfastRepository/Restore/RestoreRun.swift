@@ -22,6 +22,8 @@ final class RestoreRun: @unchecked Sendable {
     private let index: BlobIndex
     private let plan: RestorePlan
     private let target: RestoreTarget
+    /// Set before `run`.
+    var meter: ProgressMeter?
     private let condition = Condition()
     // Below: only inside `condition.locked`.
     private var nextUse = 0
@@ -60,6 +62,7 @@ final class RestoreRun: @unchecked Sendable {
         try makeOthers()
         for number in plan.directories.indices.reversed() where made[number] {
             let directory = plan.directories[number]
+            if target.keepsMetadata(number) { continue }
             do {
                 let missing = try target.finish(target.directory(number), directory.node)
                 remark(missing, directory.node.name, in: directory.parent)
@@ -160,6 +163,7 @@ final class RestoreRun: @unchecked Sendable {
     // MARK: Writing
 
     private func write(_ plain: UnsafeRawBufferPointer, _ use: BlobUse) throws {
+        meter?.add(bytes: plain.count)
         let file = plan.files[Int(use.file)]
         if file.chunks == 1 {
             let descriptor = try target.open(file, isNew: true)
@@ -210,6 +214,7 @@ final class RestoreRun: @unchecked Sendable {
         let file = plan.files[Int(number)]
         let missing = try target.finish(descriptor, file.node)
         condition.locked {
+            meter?.add(items: 1)
             report.files += 1
             report.bytes += Int64(clamping: file.node.size)
         }
