@@ -83,6 +83,11 @@ let package = Package(
 
         // MARK: Level 4
         .target(
+            name: "HoldfastRepositoryCommands",
+            dependencies: [
+                "HoldfastBlobStore", "HoldfastCommands", "HoldfastModel", "HoldfastRepository", argumentParser,
+            ]),
+        .target(
             name: "HoldfastDemo",
             dependencies: [
                 "HoldfastAPI", "HoldfastClient", "HoldfastControl", "HoldfastEnvironments", "HoldfastModel",
@@ -101,7 +106,7 @@ let package = Package(
                 "HoldfastAPI", "HoldfastBackup", "HoldfastBlobStore", "HoldfastCatalogue", "HoldfastClient",
                 "HoldfastCommands", "HoldfastControl", "HoldfastDemo", "HoldfastEnvironments", "HoldfastGateway",
                 "HoldfastModel",
-                "HoldfastRepository", "HoldfastServer", argumentParser, logging,
+                "HoldfastRepository", "HoldfastRepositoryCommands", "HoldfastServer", argumentParser, logging,
             ]),
 
         // MARK: Proofs: the engine in processes of its own, for tests, and the fuzzer; not installed
@@ -144,6 +149,12 @@ let package = Package(
             dependencies: [
                 "CHoldfastFiles", "CHoldfastHash", "HoldfastBlobStore", "HoldfastModel", "HoldfastRepository",
                 "HoldfastTestSupport",
+            ]),
+        .testTarget(
+            name: "HoldfastRepositoryCommandsTests",
+            dependencies: [
+                "HoldfastBlobStore", "HoldfastCommands", "HoldfastModel", "HoldfastRepository",
+                "HoldfastRepositoryCommands", argumentParser,
             ]),
         .testTarget(
             name: "HoldfastServerTests",

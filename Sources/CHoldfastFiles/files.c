@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <stdio.h>
 #include <sys/ioctl.h>
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
@@ -58,3 +59,7 @@ int holdfast_open_for_reading(int directory, const char *name) {
 }
 
 uint64_t holdfast_makedev(unsigned int major, unsigned int minor) { return makedev(major, minor); }
+
+int holdfast_exchange(const char *one, const char *two) {
+    return renameat2(AT_FDCWD, one, AT_FDCWD, two, RENAME_EXCHANGE);
+}

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Foundation
 import HoldfastCommands
+import HoldfastRepositoryCommands
 
 // The door: the tree of verbs. What they do lies in the targets below.
 
@@ -15,11 +16,17 @@ struct Holdfast: AsyncParsableCommand {
             restic repository on each site.
             """,
         version: "0.1.0",
-        subcommands: [Serve.self, GatewayVerb.self, SuperviseVerb.self, GitHook.self, Demo.self]
+        subcommands: [Serve.self, GatewayVerb.self, SuperviseVerb.self, GitHook.self, Demo.self, RepositoryVerb.self]
             + CommandTree.clientCommands)
 
     static func main() async {
-        let status = await CommandRunner.run(Self.self, Array(CommandLine.arguments.dropFirst()))
+        let arguments = Array(CommandLine.arguments.dropFirst())
+        if arguments.first == RepositoryVerb.configuration.commandName {
+            // No server and nothing asynchronous: these verbs block, and this is the process's first thread.
+            InterruptedRepository.tidyUpOnSignals()
+            Foundation.exit(RepositoryRunner.run(Self.self, arguments).rawValue)
+        }
+        let status = await CommandRunner.run(Self.self, arguments)
         Foundation.exit(status.rawValue)
     }
 }

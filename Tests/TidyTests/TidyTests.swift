@@ -12,14 +12,14 @@ struct Tidy {
         "HoldfastGateway": 2,
         "HoldfastClient": 3, "HoldfastRepository": 3,
         "HoldfastBackup": 4, "HoldfastCommands": 4,
-        "HoldfastDemo": 5, "HoldfastProof": 5, "HoldfastServer": 5,
+        "HoldfastDemo": 5, "HoldfastProof": 5, "HoldfastRepositoryCommands": 5, "HoldfastServer": 5,
         "holdfast": 6,
         "HoldfastTestSupport": 4,
     ]
 
     /// Each heavy package has one importing target; named exceptions are the modules that many may use.
     static let importers: [String: Set<String>] = [
-        "ArgumentParser": ["HoldfastCommands", "holdfast"],
+        "ArgumentParser": ["HoldfastCommands", "HoldfastRepositoryCommands", "holdfast"],
         "AsyncHTTPClient": ["HoldfastClient"],
         "GRDB": ["HoldfastCatalogue"],
         "Hummingbird": ["HoldfastServer"],

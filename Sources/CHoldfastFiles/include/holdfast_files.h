@@ -35,6 +35,9 @@ int holdfast_chown_path(int descriptor, uid_t user, gid_t group);
 /// openat(O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC), with O_NOATIME where the kernel allows it.
 int holdfast_open_for_reading(int directory, const char *name);
 
+/// renameat2(RENAME_EXCHANGE): both names keep leading to something at every moment.
+int holdfast_exchange(const char *one, const char *two);
+
 /// gnu_dev_makedev and its inverses, for tests of device nodes.
 uint64_t holdfast_makedev(unsigned int major, unsigned int minor);
 

@@ -4,6 +4,8 @@ import HoldfastModel
 public struct BackupOptions: Sendable {
     /// A snapshot of the same things: files that did not change since are not read.
     public var parent: SnapshotID?
+    /// Counts files, and bytes that were read or found unchanged.
+    package var meter: ProgressMeter?
 
     public init(parent: SnapshotID? = nil) { self.parent = parent }
 }
@@ -15,6 +17,8 @@ public struct CaptureFilter: Sendable {
     /// Files that vanish or change while they are being read are normal, as in a database's physical copy: what was
     /// read is stored, and nothing is counted as unsettled.
     public var mayVanish: Bool
+    /// Asked about what cannot be opened or listed: whether to leave it out and go on. Nil ends the capture.
+    package var unreadable: (@Sendable (_ path: String, _ error: HoldfastError) -> Bool)?
 
     public init(mayVanish: Bool = false, excludes: @escaping @Sendable (String) -> Bool = { _ in false }) {
         self.mayVanish = mayVanish

@@ -45,7 +45,8 @@ public final class BackupSession {
                 chunker: repository.chunker, key: repository.key, time: repository.time,
                 blobs: ClaimedBlobs(known: index),
                 packs: PackWriter(store: repository.store, key: repository.key, gate: gate), gate: gate,
-                counters: AddedCounters(), queue: WorkQueue(), windows: WindowPool(limit: workerCount + 1))
+                counters: AddedCounters(), queue: WorkQueue(), windows: WindowPool(limit: workerCount + 1),
+                meter: options.meter)
             writer = try BlobWriter(core, mayWait: false)
             reader = try repository.reader(index)
         } catch {
@@ -208,6 +209,60 @@ public final class BackupSession {
             var leaf = CapturedLeaf(node: Node(name: name, type: .file))
             leaf.settle(outcome, name: name, owners: &owners)
             place.put(.leaf(leaf))
+        }
+    }
+
+    /// Gives a directory of the backup that only leads to captured ones the metadata that it has on the disk.
+    package func describe(directory: String, as path: String) throws {
+        try attempt {
+            let names = try treeComponents(path)
+            guard let name = names.last, sources[Self.key(names)] == nil else { return }
+            let place = try root.directory(at: names)
+            let descriptor = try Walk.root(directory)
+            place.node = Node(name: name, status: try Walk.status(descriptor, path: directory), owners: &owners)
+            place.node.attributes = readAttributes(descriptor)
+        }
+    }
+
+    /// Adds a file with all bytes that a pipe or the like gives; one that is there already is replaced.
+    ///
+    /// - Returns: how many bytes there were.
+    @discardableResult
+    package func add(stream descriptor: Int32, as path: String) throws -> Int64 {
+        try attempt {
+            let (place, name) = try placeForFile(path)
+            let buffer = try RawBuffer(capacity: Chunker.largest)
+            var ids: [ObjectID] = []
+            var total: Int64 = 0
+            var filled = 0
+            var isAtEnd = false
+            while !isAtEnd || filled > 0 {
+                while !isAtEnd && filled < buffer.capacity {
+                    let count = read(descriptor, buffer.base + filled, buffer.capacity - filled)
+                    if count < 0 && errno == EINTR { continue }
+                    guard count >= 0 else { throw systemError("read", path) }
+                    isAtEnd = count == 0
+                    filled += count
+                    total += Int64(count)
+                    core.meter?.add(bytes: count)
+                }
+                if filled == 0 { break }
+                let cut = core.chunker.firstCut(buffer.bytes(0..<filled))
+                ids.append(try writer.store(buffer.bytes(0..<cut), .data))
+                memmove(buffer.base, buffer.base + cut, filled - cut)
+                filled -= cut
+            }
+            var node = Node(name: name, type: .file)
+            node.permissions = 0o644
+            (node.modified, node.changed) = (now, now)
+            (node.userID, node.groupID) = (getuid(), getgid())
+            node.user = owners.user(getuid())
+            node.group = owners.group(getgid())
+            node.links = 1
+            node.size = UInt64(total)
+            node.content = Content(ids)
+            place.put(.leaf(CapturedLeaf(node: node)))
+            return total
         }
     }
 

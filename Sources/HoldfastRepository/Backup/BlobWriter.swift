@@ -29,6 +29,7 @@ struct BackupCore: Sendable {
     let counters: AddedCounters
     let queue: WorkQueue
     let windows: WindowPool
+    var meter: ProgressMeter?
 }
 
 /// Hashes, deduplicates, compresses, seals and packs single blobs; one per thread.

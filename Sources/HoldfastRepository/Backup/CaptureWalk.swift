@@ -165,6 +165,7 @@ struct CaptureWalk {
             node.content = old.content
             node.attributes = old.attributes
             statistics.filesUnchanged += 1
+            core.meter?.add(items: 1, bytes: Int(clamping: node.size))
             statistics.bytes += Int64(node.size)
             frame.directory.entries.append(.leaf(CapturedLeaf(node: node)))
             return
@@ -189,7 +190,11 @@ struct CaptureWalk {
 
     /// What just went away, or became a link, is left out; anything else is an error.
     private mutating func tolerateAbsence(_ path: String) throws {
-        guard errno == ENOENT || errno == ELOOP || errno == ENOTDIR else { throw systemError("open", path) }
+        guard errno == ENOENT || errno == ELOOP || errno == ENOTDIR else {
+            let error = systemError("open", path)
+            guard filter.unreadable?(path, error) == true else { throw error }
+            return
+        }
         statistics.vanished += 1
     }
 

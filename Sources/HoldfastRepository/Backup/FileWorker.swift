@@ -69,6 +69,7 @@ final class FileWorker {
         var after = stat()
         guard fstat(job.descriptor.raw, &after) == 0 else { throw systemError("look at", job.path) }
         let attributes = job.wantsAttributes ? readAttributes(job.descriptor) : []
+        core.meter?.add(items: 1)
         return FileOutcome(
             ticket: job.ticket, status: before, attributes: attributes, content: Content(content.ids),
             bytesRead: Int64(content.bytes), readAt: readAt,
@@ -183,6 +184,7 @@ final class FileWorker {
                 throw systemError("read", job.path)
             }
             count += size
+            core.meter?.add(bytes: size)
         }
         return count
     }

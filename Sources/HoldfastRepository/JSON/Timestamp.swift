@@ -19,13 +19,13 @@ package struct Timestamp: Hashable, Sendable, Comparable {
         nanoseconds = Int32(truncatingIfNeeded: time.tv_nsec)
     }
 
-    init(_ date: Date) {
+    package init(_ date: Date) {
         let whole = date.timeIntervalSince1970.rounded(.down)
         seconds = Int64(whole)
         nanoseconds = Int32((date.timeIntervalSince1970 - whole) * 1_000_000) * 1000
     }
 
-    var date: Date { Date(timeIntervalSince1970: Double(seconds) + Double(nanoseconds) / 1_000_000_000) }
+    package var date: Date { Date(timeIntervalSince1970: Double(seconds) + Double(nanoseconds) / 1_000_000_000) }
     var timespec: timespec { Glibc.timespec(tv_sec: Int(seconds), tv_nsec: Int(nanoseconds)) }
 
     package static func < (left: Self, right: Self) -> Bool {

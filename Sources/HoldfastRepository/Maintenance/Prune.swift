@@ -5,6 +5,12 @@ import HoldfastModel
 public struct PruneOptions: Sendable, Hashable {
     /// How much of the repository may be unused afterwards, 0 to 100: less means more copying.
     public var maxUnusedPercent: Double
+    /// Packs of at most so many bytes in all are rewritten; nil for no limit.
+    package var maxRepackBytes: Int?
+    /// Rewrite only packs of trees, which are small and which readers need first.
+    package var repacksTreesOnly = false
+    /// Rewrite packs that are much smaller than they should be into fewer large ones.
+    package var repacksSmall = false
 
     public init(maxUnusedPercent: Double = 5) { self.maxUnusedPercent = maxUnusedPercent }
 }
@@ -81,7 +87,7 @@ extension Repository {
             packs: whole.map { id in
                 PruneDecision.Pack(
                     id: id, size: inventory.listing.packs[id] ?? 0, entries: inventory.described[id] ?? [])
-            }, used: used, maxUnusedPercent: options.maxUnusedPercent)
+            }, used: used, options: options)
         let goingSize = (decision.removed.map(\.id) + inventory.unreferenced + damaged).reduce(0) {
             $0 + (inventory.listing.packs[$1] ?? 0)
         }

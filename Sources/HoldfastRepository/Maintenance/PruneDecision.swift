@@ -24,8 +24,8 @@ struct PruneDecision: Sendable {
     /// - Parameters:
     ///   - packs: in any order.
     ///   - used: what the snapshots need.
-    ///   - maxUnusedPercent: how much of the repository may be unused afterwards; 0 to 100.
-    init(packs: [Pack], used: Set<BlobKey>, maxUnusedPercent: Double) {
+    ///   - options: how much may be unused afterwards, and which packs may be rewritten for that.
+    init(packs: [Pack], used: Set<BlobKey>, options: PruneOptions) {
         let multiple = Self.multipleBlobs(packs, used)
         // Who has most that only he has keeps the copies, so that others can go as a whole.
         let ordered = packs.map { pack in
@@ -56,11 +56,14 @@ struct PruneDecision: Sendable {
                 candidates.append((pack, entries, pack.entries.reduce(-size) { $0 + Self.bytes(of: $1) }))
             }
         }
-        choose(candidates, limit: Self.limit(needed: needed, percent: maxUnusedPercent))
+        choose(candidates, limit: Self.limit(needed: needed, percent: options.maxUnusedPercent), options)
+        if options.repacksSmall { repackSmall(options) }
     }
 
     /// Repacks those first that give back most for what is copied, until little enough is unused.
-    private mutating func choose(_ candidates: [(pack: Pack, needed: [PackEntry], unused: Int)], limit: Double) {
+    private mutating func choose(
+        _ candidates: [(pack: Pack, needed: [PackEntry], unused: Int)], limit: Double, _ options: PruneOptions
+    ) {
         unusedSize = candidates.reduce(0) { $0 + $1.unused }
         let ordered = candidates.sorted { left, right in
             let one = Double(left.unused) / Double(left.pack.size)
@@ -68,7 +71,7 @@ struct PruneDecision: Sendable {
             return (one, left.pack.id.description) > (two, right.pack.id.description)
         }
         for (pack, needed, unused) in ordered {
-            guard Double(unusedSize) > limit else {
+            guard Double(unusedSize) > limit, mayRepack(pack, options) else {
                 kept.append(pack)
                 continue
             }
@@ -76,6 +79,27 @@ struct PruneDecision: Sendable {
             repackedSize += pack.size
             movedSize += needed.reduce(0) { $0 + Self.bytes(of: $1) }
             repacked.append(PackSelection(pack: pack.id, entries: needed))
+        }
+    }
+
+    private func mayRepack(_ pack: Pack, _ options: PruneOptions) -> Bool {
+        if options.repacksTreesOnly && pack.entries.contains(where: { $0.type != .tree }) { return false }
+        guard let most = options.maxRepackBytes else { return true }
+        return repackedSize + pack.size <= most
+    }
+
+    /// Adds packs that are far from full, if there are several of a type.
+    private mutating func repackSmall(_ options: PruneOptions) {
+        for type in [BlobType.tree, .data] {
+            let small = kept.filter { $0.size < PackBuilder.targetSize * 4 / 5 && $0.entries.first?.type == type }
+            guard small.count > 1 else { continue }
+            for pack in small where mayRepack(pack, options) {
+                guard let index = kept.firstIndex(where: { $0.id == pack.id }) else { continue }
+                kept.remove(at: index)
+                repackedSize += pack.size
+                movedSize += pack.entries.reduce(0) { $0 + Self.bytes(of: $1) }
+                repacked.append(PackSelection(pack: pack.id, entries: pack.entries))
+            }
         }
     }
 

@@ -40,8 +40,11 @@ extension Repository {
         }
         root.name = []
         let plan = try RestorePlan.build(tree: tree, root: root, reader: reader, index: index, options: options)
-        let target = try RestoreTarget(path: directory, plan: plan, owner: options.owner)
+        let target = try RestoreTarget(path: directory, plan: plan, options: options)
+        options.meter?.expect(
+            items: plan.files.count, bytes: plan.files.reduce(0) { $0 + Int64(clamping: $1.node.size) })
         let run = RestoreRun(self, index: index, plan: plan, target: target)
+        run.meter = options.meter
         try run.run()
         if options.isDurable, holdfast_syncfs(target.root.raw) != 0 { throw systemError("write back", directory) }
         return run.report

@@ -31,6 +31,12 @@ public struct RestoreOptions: Sendable {
     public var excludes: @Sendable (String) -> Bool
     /// Write everything back to the disk before the restore counts as done.
     public var isDurable: Bool
+    /// The target may hold other things already: they stay, and files in the way of restored ones are replaced.
+    package var replacesExisting = false
+    /// Whether the directory at this path only leads to what is restored; one that exists keeps its metadata then.
+    package var isOnlyOnTheWay: @Sendable (String) -> Bool = { _ in false }
+    /// Counts bytes and files as they are written.
+    package var meter: ProgressMeter?
 
     public init(
         owner: FileOwner? = nil, isDurable: Bool = true, excludes: @escaping @Sendable (String) -> Bool = { _ in false }

@@ -12,6 +12,8 @@ struct BlobUse {
 struct PlannedDirectory {
     let parent: Int
     let node: Node
+    /// One that exists keeps its metadata.
+    var isOnlyOnTheWay = false
 }
 
 struct PlannedFile {
@@ -53,6 +55,7 @@ struct RestorePlan {
         tree: ObjectID, root: Node, reader: BlobReader, index: BlobIndex, options: RestoreOptions
     ) throws -> RestorePlan {
         var plan = RestorePlan(root: root)
+        var onTheWay: [(Int, String)] = []
         var open: [(directory: Int, tree: ObjectID, path: String, depth: Int)] = [(0, tree, "", 1)]
         while let place = open.popLast() {
             let nodes: [Node]
@@ -75,6 +78,7 @@ struct RestorePlan {
                 }
                 if options.excludes(path) { continue }
                 if let subtree = plan.add(node, in: place.directory, path: path, index: index) {
+                    if options.replacesExisting { onTheWay.append((plan.directories.count - 1, path)) }
                     if place.depth < Walk.deepest {
                         open.append((plan.directories.count - 1, subtree, path, place.depth + 1))
                     } else {
@@ -83,6 +87,7 @@ struct RestorePlan {
                 }
             }
         }
+        for (number, path) in onTheWay { plan.directories[number].isOnlyOnTheWay = options.isOnlyOnTheWay(path) }
         plan.uses.sort { ($0.location.pack, $0.location.offset) < ($1.location.pack, $1.location.offset) }
         return plan
     }

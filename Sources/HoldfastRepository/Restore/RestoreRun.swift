@@ -22,6 +22,8 @@ final class RestoreRun: @unchecked Sendable {
     private let index: BlobIndex
     private let plan: RestorePlan
     private let target: RestoreTarget
+    /// Set before `run`.
+    var meter: ProgressMeter?
     private let condition = Condition()
     /// Whose turn it is to write into a file that is written in pieces; several files share one.
     private let turns = (0..<32).map { _ in Condition() }
@@ -62,6 +64,7 @@ final class RestoreRun: @unchecked Sendable {
         try makeOthers()
         for number in plan.directories.indices.reversed() where made[number] {
             let directory = plan.directories[number]
+            if target.keepsMetadata(number) { continue }
             do {
                 let missing = try target.finish(target.directory(number), directory.node)
                 remark(missing, directory.node.name, in: directory.parent)
@@ -176,6 +179,7 @@ final class RestoreRun: @unchecked Sendable {
     // MARK: Writing
 
     private func write(_ plain: UnsafeRawBufferPointer, _ use: BlobUse) throws {
+        meter?.add(bytes: plain.count)
         let file = plan.files[Int(use.file)]
         if file.chunks == 1 {
             let descriptor = try target.open(file, isNew: true)
@@ -233,6 +237,7 @@ final class RestoreRun: @unchecked Sendable {
         let file = plan.files[Int(number)]
         let missing = try target.finish(descriptor, file.node)
         condition.locked {
+            meter?.add(items: 1)
             report.files += 1
             report.bytes += Int64(clamping: file.node.size)
         }

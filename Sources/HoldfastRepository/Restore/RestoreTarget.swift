@@ -13,21 +13,37 @@ final class RestoreTarget: @unchecked Sendable {
     private let owner: FileOwner?
     private let mayChangeOwner = geteuid() == 0
     private let condition = Condition()
+    /// Whether things that were there before may be replaced.
+    private let replacesExisting: Bool
+    private var existing: Set<Int> = []
     private var cache: [Int: Descriptor] = [:]
     private var cacheOrder: [Int] = []
 
     /// Makes the target, or takes an empty directory that is there.
     ///
     /// - Throws: `conflict` if something is in it, or if it is no directory.
-    init(path: String, plan: RestorePlan, owner: FileOwner?) throws {
-        if mkdir(path, 0o700) != 0 && errno != EEXIST { throw systemError("make the directory", path) }
+    init(path: String, plan: RestorePlan, options: RestoreOptions) throws {
+        let isNew = mkdir(path, 0o700) == 0
+        if !isNew && errno != EEXIST { throw systemError("make the directory", path) }
         root = try Descriptor.directory(path)
-        guard try directoryNames(root, path: path).isEmpty else {
+        replacesExisting = options.replacesExisting
+        if !isNew && options.replacesExisting { existing = [0] }
+        guard try options.replacesExisting || directoryNames(root, path: path).isEmpty else {
             throw HoldfastError(
                 .conflict, "the directory \(path) is not empty", hint: "Restore into a new or an empty directory")
         }
         directories = plan.directories
-        self.owner = owner
+        owner = options.owner
+    }
+
+    /// Whether a directory was there before and stays as it was: the target itself, and those on the way.
+    func keepsMetadata(_ number: Int) -> Bool {
+        existing.contains(number) && (number == 0 || directories[number].isOnlyOnTheWay)
+    }
+
+    /// Removes what is in the way of something to be made, unless it is a directory; whether it is worth another try.
+    private func clear(_ name: [UInt8], in parent: Descriptor) -> Bool {
+        replacesExisting && errno == EEXIST && withCName(name) { unlinkat(parent.raw, $0, 0) } == 0
     }
 
     /// The descriptor of a directory of the plan.
@@ -70,6 +86,12 @@ final class RestoreTarget: @unchecked Sendable {
         let planned = directories[number]
         let parent = try directory(planned.parent)
         guard withCName(planned.node.name, { mkdirat(parent.raw, $0, 0o700) }) == 0 else {
+            let reason = errno
+            if replacesExisting, errno == EEXIST, parent.child(planned.node.name) != nil {
+                existing.insert(number)
+                return
+            }
+            errno = reason
             throw systemError("make the directory", display(planned.node.name))
         }
     }
@@ -78,7 +100,10 @@ final class RestoreTarget: @unchecked Sendable {
     func open(_ file: PlannedFile, isNew: Bool) throws -> Descriptor {
         let parent = try directory(file.directory)
         let flags = O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | (isNew ? O_CREAT | O_EXCL : 0)
-        let raw = withCName(file.node.name) { openat(parent.raw, $0, flags, 0o600) }
+        var raw = withCName(file.node.name) { openat(parent.raw, $0, flags, 0o600) }
+        if raw < 0, isNew, clear(file.node.name, in: parent) {
+            raw = withCName(file.node.name) { openat(parent.raw, $0, flags, 0o600) }
+        }
         guard raw >= 0 else { throw systemError(isNew ? "make" : "open", display(file.node.name)) }
         let descriptor = Descriptor(raw)
         if !isNew { try requireOwn(descriptor, S_IFREG, file.node.name) }
@@ -104,11 +129,15 @@ final class RestoreTarget: @unchecked Sendable {
         case .characterDevice: mode = S_IFCHR
         default: mode = S_IFLNK
         }
-        let result = withCName(node.name) { name in
-            mode == S_IFLNK
-                ? (node.target.contains(0) ? -1 : withCName(node.target) { symlinkat($0, parent.raw, name) })
-                : mknodat(parent.raw, name, mode | 0o600, dev_t(node.deviceNumber))
+        func attempt() -> Int32 {
+            withCName(node.name) { name in
+                mode == S_IFLNK
+                    ? (node.target.contains(0) ? -1 : withCName(node.target) { symlinkat($0, parent.raw, name) })
+                    : mknodat(parent.raw, name, mode | 0o600, dev_t(node.deviceNumber))
+            }
         }
+        var result = attempt()
+        if result != 0, clear(node.name, in: parent) { result = attempt() }
         guard result == 0 else { throw systemError("make", display(node.name)) }
         return try setMetadata(of: entry(node.name, mode, in: parent), node, isLink: mode == S_IFLNK)
     }
@@ -153,9 +182,13 @@ final class RestoreTarget: @unchecked Sendable {
     func link(_ other: PlannedOther, to file: PlannedFile) throws {
         let source = try directory(file.directory)
         let target = try directory(other.directory)
-        let result = withCName(file.node.name) { old in
-            withCName(other.node.name) { new in linkat(source.raw, old, target.raw, new, 0) }
+        func attempt() -> Int32 {
+            withCName(file.node.name) { old in
+                withCName(other.node.name) { new in linkat(source.raw, old, target.raw, new, 0) }
+            }
         }
+        var result = attempt()
+        if result != 0, clear(other.node.name, in: target) { result = attempt() }
         guard result == 0 else { throw systemError("link", display(other.node.name)) }
     }
 

@@ -1,0 +1,101 @@
+import HoldfastBlobStore
+import HoldfastModel
+
+/// A key file, as far as it is for people.
+package struct KeyRecord: Sendable, Identifiable {
+    /// 64 hexadecimal digits.
+    package let id: String
+    package let username: String
+    package let hostname: String
+    package let created: Timestamp
+    /// Whether the password at hand opens it.
+    package let isCurrent: Bool
+}
+
+extension Repository {
+    /// All keys, by their names.
+    ///
+    /// - Parameter password: the one that is in use; costs one derivation for each key.
+    package func keys(current password: Secret) throws -> [KeyRecord] {
+        try store.list(.key).map(\.name.name).sorted().map { name in
+            let bytes = try store.get(BlobName(kind: .key, name: name))
+            var username = ""
+            var hostname = ""
+            try JSONReader.read(bytes, what: "key \(name)") { reader in
+                try reader.object { key, reader in
+                    if key == "username" {
+                        username = try reader.text()
+                    } else if key == "hostname" {
+                        hostname = try reader.text()
+                    } else {
+                        try reader.skipValue()
+                    }
+                }
+            }
+            let file = try KeyFile(decoding: bytes, name: name)
+            return KeyRecord(
+                id: name, username: username, hostname: hostname, created: file.created,
+                isCurrent: try file.open(password) != nil)
+        }
+    }
+
+    /// Adds a key for another password.
+    ///
+    /// - Parameters:
+    ///   - username: nil for the user of this process.
+    ///   - hostname: nil for this machine.
+    /// - Returns: the key's name.
+    package func addKey(
+        _ password: Secret, scrypt: ScryptCost, username: String? = nil, hostname: String? = nil
+    ) throws -> String {
+        var file = try KeyFile.seal(key, password: password, cost: scrypt, created: Timestamp(time.now()))
+        if let username { file.username = username }
+        if let hostname { file.hostname = hostname }
+        let text = file.encoded()
+        let name = try DigestContext.once(text).description
+        try store.put(BlobName(kind: .key, name: name), text)
+        return name
+    }
+
+    /// Removes a key.
+    ///
+    /// The repository's own key stays the same: who ever knew a password of it, and kept the key file, can still read.
+    ///
+    /// - Parameters:
+    ///   - text: the beginning of its name.
+    ///   - password: the one that is in use; its key is refused, and so is the last one.
+    /// - Returns: the key's name.
+    /// - Throws: `notFound`, `invalidInput` if several begin so, `conflict`.
+    package func removeKey(_ text: String, current password: Secret) throws -> String {
+        let keys = try keys(current: password)
+        let matching = keys.filter { $0.id.hasPrefix(text) }
+        guard let found = matching.first, !text.isEmpty else {
+            throw HoldfastError(.notFound, "there is no key '\(text)'", hint: "See them with 'key list'")
+        }
+        guard matching.count == 1 else {
+            throw HoldfastError(
+                .invalidInput, "\(matching.count) keys begin with '\(text)'", hint: "Give more digits of the key's id")
+        }
+        guard !found.isCurrent else {
+            throw HoldfastError(
+                .conflict, "key \(found.id.prefix(8)) is the one in use",
+                hint: "Open the repository with another password")
+        }
+        guard keys.count > 1 else {
+            throw HoldfastError(.conflict, "key \(found.id.prefix(8)) is the last one", hint: "Add another one before")
+        }
+        try store.delete(BlobName(kind: .key, name: found.id))
+        return found.id
+    }
+}
+
+extension ScryptCost {
+    /// Measures what takes half a second here with 32 MiB of memory, as restic does for passwords of people.
+    package static func calibrated(_ time: any TimeSource) throws -> ScryptCost {
+        let trial = ScryptCost(n: 32_768, r: 8, p: 1)
+        let start = time.monotonicNanoseconds()
+        _ = try trial.derive(Secret("calibration"), salt: [UInt8](repeating: 7, count: 64))
+        let spent = max(time.monotonicNanoseconds() &- start, 1_000_000)
+        return ScryptCost(n: trial.n, r: trial.r, p: min(max(Int(500_000_000 / spent), 1), 16))
+    }
+}

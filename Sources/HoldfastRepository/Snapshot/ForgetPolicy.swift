@@ -1,0 +1,201 @@
+import HoldfastModel
+
+/// A length of calendar time as restic writes it: `1y5m7d2h`.
+package struct CalendarSpan: Sendable, Hashable, CustomStringConvertible {
+    package var years = 0
+    package var months = 0
+    package var days = 0
+    package var hours = 0
+
+    package init(years: Int = 0, months: Int = 0, days: Int = 0, hours: Int = 0) {
+        self.years = years
+        self.months = months
+        self.days = days
+        self.hours = hours
+    }
+
+    /// Reads numbers that are each followed by `y`, `m`, `d` or `h`.
+    ///
+    /// - Throws: `invalidInput`.
+    package init(_ text: String) throws {
+        self.init()
+        let wrong = HoldfastError(
+            .invalidInput, "'\(text)' is not a length of time",
+            hint: "Write it as '1y5m7d2h': years, months, days, hours"
+        )
+        var number: Int?
+        for character in text.utf8 {
+            if let digit = Int(exactly: Int(character) - 48), (0...9).contains(digit) {
+                let grown = (number ?? 0).multipliedReportingOverflow(by: 10)
+                guard !grown.overflow, grown.partialValue < 1_000_000 else { throw wrong }
+                number = grown.partialValue + digit
+                continue
+            }
+            guard let count = number else { throw wrong }
+            number = nil
+            switch character {
+            case UInt8(ascii: "y"): years = count
+            case UInt8(ascii: "m"): months = count
+            case UInt8(ascii: "d"): days = count
+            case UInt8(ascii: "h"): hours = count
+            default: throw wrong
+            }
+        }
+        guard number == nil, !text.isEmpty else { throw wrong }
+    }
+
+    package var description: String {
+        [(years, "y"), (months, "m"), (days, "d"), (hours, "h")].filter { $0.0 != 0 }.map { "\($0.0)\($0.1)" }.joined()
+    }
+}
+
+/// Which snapshots of a repository `forget` keeps, in restic's semantics.
+///
+/// It is for repositories without Holdfast; an environment's backups are kept by its schedules instead.
+/// Source: restic's manual, "Removing snapshots according to a policy".
+package struct ForgetPolicy: Sendable, Hashable {
+    package enum Period: Int, Sendable, CaseIterable {
+        case hourly, daily, weekly, monthly, yearly
+
+        var name: String {
+            switch self {
+            case .hourly: "hourly"
+            case .daily: "daily"
+            case .weekly: "weekly"
+            case .monthly: "monthly"
+            case .yearly: "yearly"
+            }
+        }
+    }
+
+    /// Keeps so many of all; `Int.max` for all.
+    package var last = 0
+    /// Keeps the newest snapshot of each of the newest so many periods that have one.
+    package var counts: [Period: Int] = [:]
+    /// Keeps all that are not older than that, counted from the newest one.
+    package var within: CalendarSpan?
+    /// Keeps the newest of each period within that time.
+    package var periodsWithin: [Period: CalendarSpan] = [:]
+    /// Keeps whatever has all tags of one of these lists.
+    package var tags: [[String]] = []
+
+    package init() {}
+
+    /// Whether it says nothing; then everything is kept.
+    package var isEmpty: Bool {
+        last == 0 && counts.values.allSatisfy { $0 == 0 } && within == nil && periodsWithin.isEmpty && tags.isEmpty
+    }
+
+    /// One snapshot and what becomes of it.
+    package struct Decision: Sendable {
+        package let record: SnapshotRecord
+        /// Why it is kept; nothing if it goes.
+        package let reasons: [String]
+        package var isKept: Bool { !reasons.isEmpty }
+    }
+
+    /// Decides about the snapshots of one group.
+    ///
+    /// - Parameter now: snapshots from the future do not move the newest one, from which spans are counted.
+    /// - Returns: newest first.
+    package func decide(_ records: [SnapshotRecord], now: Timestamp) -> [Decision] {
+        let ordered = records.sorted { ($0.time, $0.id.description) > ($1.time, $1.id.description) }
+        if isEmpty { return ordered.map { Decision(record: $0, reasons: ["policy is empty"]) } }
+        let newest = ordered.first { $0.time < now }
+        var left = counts
+        var lastLeft = last
+        var seen: [Period: Int64] = [:]
+        var seenWithin: [Period: Int64] = [:]
+        return ordered.map { record in
+            var reasons = tags.filter { record.hasTags($0) }.map { "has tags [\($0.joined(separator: ", "))]" }
+            let civil = CivilTime(record.time, offset: record.offsetSeconds)
+            if let within, Self.isAfter(record, newest, minus: within) { reasons.append("within \(within)") }
+            if lastLeft > 0 {
+                lastLeft -= 1
+                reasons.append("last snapshot")
+            }
+            for period in Period.allCases {
+                guard let count = left[period], count > 0, civil.number(period) != seen[period] else { continue }
+                seen[period] = civil.number(period)
+                left[period] = count - 1
+                reasons.append("\(period.name) snapshot")
+            }
+            for period in Period.allCases {
+                guard let span = periodsWithin[period], Self.isAfter(record, newest, minus: span),
+                    civil.number(period) != seenWithin[period]
+                else { continue }
+                seenWithin[period] = civil.number(period)
+                reasons.append("\(period.name) within \(span)")
+            }
+            return Decision(record: record, reasons: reasons)
+        }
+    }
+
+    private static func isAfter(_ record: SnapshotRecord, _ newest: SnapshotRecord?, minus span: CalendarSpan) -> Bool {
+        guard let newest else { return true }
+        let civil = CivilTime(newest.time, offset: newest.offsetSeconds)
+        return civil.subtracting(span) < record.time
+    }
+}
+
+/// A point in time on somebody's wall calendar.
+struct CivilTime {
+    let year: Int64
+    let month: Int64
+    let day: Int64
+    /// Of the day, 0 to 86,399.
+    let second: Int64
+    private let nanoseconds: Int32
+    private let offset: Int64
+
+    init(_ time: Timestamp, offset: Int64) {
+        self.offset = offset
+        nanoseconds = time.nanoseconds
+        let local = time.seconds + offset
+        let days = Self.floor(local, 86_400)
+        second = local - days * 86_400
+        (year, month, day) = Self.civil(days)
+    }
+
+    /// A number that is the same for all times of one period, and for no others.
+    func number(_ period: ForgetPolicy.Period) -> Int64 {
+        switch period {
+        case .hourly: (year * 10_000 + month * 100 + day) * 100 + second / 3600
+        case .daily: year * 10_000 + month * 100 + day
+        case .weekly: Self.floor(Self.days(year, month, day) + 3, 7)  // 1 January 1970 was a Thursday
+        case .monthly: year * 100 + month
+        case .yearly: year
+        }
+    }
+
+    /// Earlier by a span; a day that the month has not runs over into the next one, as with Go's `AddDate`.
+    func subtracting(_ span: CalendarSpan) -> Timestamp {
+        let months = year * 12 + month - 1 - Int64(span.years) * 12 - Int64(span.months)
+        let newYear = Self.floor(months, 12)
+        let date = Self.days(newYear, months - newYear * 12 + 1, 1) + day - 1 - Int64(span.days)
+        return Timestamp(seconds: date * 86_400 + second - offset - Int64(span.hours) * 3600, nanoseconds: nanoseconds)
+    }
+
+    private static func floor(_ value: Int64, _ divisor: Int64) -> Int64 {
+        value >= 0 ? value / divisor : -((-value + divisor - 1) / divisor)
+    }
+
+    // Source: H. Hinnant, chrono-compatible low-level date algorithms; as in `Timestamp`.
+    private static func days(_ year: Int64, _ month: Int64, _ day: Int64) -> Int64 {
+        let shifted = month <= 2 ? year - 1 : year
+        let era = floor(shifted, 400)
+        let yearOfEra = shifted - era * 400
+        let dayOfYear = (153 * (month > 2 ? month - 3 : month + 9) + 2) / 5 + day - 1
+        return era * 146_097 + yearOfEra * 365 + yearOfEra / 4 - yearOfEra / 100 + dayOfYear - 719_468
+    }
+
+    private static func civil(_ days: Int64) -> (Int64, Int64, Int64) {
+        let era = floor(days + 719_468, 146_097)
+        let dayOfEra = days + 719_468 - era * 146_097
+        let yearOfEra = (dayOfEra - dayOfEra / 1460 + dayOfEra / 36_524 - dayOfEra / 146_096) / 365
+        let dayOfYear = dayOfEra - (365 * yearOfEra + yearOfEra / 4 - yearOfEra / 100)
+        let shifted = (5 * dayOfYear + 2) / 153
+        let month = shifted < 10 ? shifted + 3 : shifted - 9
+        return (yearOfEra + era * 400 + (month <= 2 ? 1 : 0), month, dayOfYear - (153 * shifted + 2) / 5 + 1)
+    }
+}
