@@ -105,7 +105,7 @@ import Testing
         }
         let text = both.expect("diff", all[0], all[1], "--metadata").out
         #expect(text.contains("M    \(both.place("data/a"))\n"))
-        #expect(text.contains("T    \(both.place("data/kind"))/\n"))
+        #expect(text.contains("TU   \(both.place("data/kind"))/\n"))
     }
 
     @Test func `a dumped file has restic's bytes, and a dumped directory unpacks to the same`() throws {
@@ -126,9 +126,9 @@ import Testing
         }
         #expect(listings[0].status == 0, "\(listings[0].error)")
         let lines = listings.map { listing in
-            // restic rounds times, and writes pipes as it likes.
+            // restic rounds times, and makes an empty file of a pipe.
             Set(
-                listing.out.split(separator: "\n").map { line in
+                listing.out.split(separator: "\n").filter { !$0.hasSuffix("/pipe") }.map { line in
                     line.split(separator: " ").enumerated().filter { $0.offset != 3 && $0.offset != 4 }.map(\.element)
                         .joined(separator: " ")
                 })

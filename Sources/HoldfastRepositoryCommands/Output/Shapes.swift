@@ -153,7 +153,7 @@ struct PlainTime {
         let size = String(entry.size)
         let padded = String(repeating: " ", count: max(0, 6 - size.count)) + size
         let target = entry.target.isEmpty ? "" : " -> \(entry.target)"
-        return
-            "\(entry.modeText) \(entry.userID) \(entry.groupID) \(padded) \(text(entry.modified)) \(entry.path)\(target)"
+        let owner = "\(entry.userID) \(entry.groupID)"
+        return "\(entry.modeText) \(owner) \(padded) \(text(entry.modified)) \(entry.path)\(target)"
     }
 }

@@ -36,7 +36,9 @@ struct CatVerb: ParsableCommand {
             let bytes = try context.repository.rawBytes(of: object)
             let sink = FileSink()
             try bytes.withUnsafeBytes { try sink.write($0) }
-            if bytes.first == UInt8(ascii: "{"), bytes.last != 10 { try [10].withUnsafeBytes { try sink.write($0) } }
+            if bytes.first == UInt8(ascii: "{"), bytes.last != 10 {
+                try [UInt8(10)].withUnsafeBytes { try sink.write($0) }
+            }
         }
     }
 }

@@ -10,8 +10,8 @@ struct StatsVerb: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "stats", abstract: "Show how large snapshots are.",
         discussion: """
-            restore-size: what a restore writes. files-by-contents: different files, each once. blobs-per-file: chunks, \
-            each once for every file. raw-data: what lies in the repository for them.
+            restore-size: what a restore writes. files-by-contents: different files, each once. blobs-per-file: \
+            chunks, each once for every file. raw-data: what lies in the repository for them.
             """)
 
     @OptionGroup var options: RepositoryOptions
