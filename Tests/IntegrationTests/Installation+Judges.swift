@@ -94,7 +94,8 @@ final class StalledUpload: Sendable {
 
     func end() {
         process.withLock { process in
-            if process.isRunning { process.terminate() }
+            // A child of a thread that blocks signals blocks them too, all but this one.
+            if process.isRunning { kill(process.processIdentifier, SIGKILL) }
         }
     }
 }
