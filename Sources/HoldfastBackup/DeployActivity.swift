@@ -21,32 +21,54 @@ struct DeployActivity {
                 "The environment runs commit \(short(old?.deployment.commit ?? "")) restored from backup \(restored); "
                     + "the repository's code takes its place.")
         }
-        let built = try build(project, layout)
+        let built = try buildCancellably(project, layout)
         context.progress(50)
         var new: CurrentState
         do {
+            try context.cancellation.close(because: "is built, switches, and cannot be cancelled any more")
             new = try state(of: built, after: old, layout)
         } catch {
             built.discard()
+            layout.settleAside()
             throw error
         }
         new.switchedBy = context.activity.id
         do {
             try switchTo(new, from: old, built, layout)
         } catch {
-            built.discard()
+            discard(built, new, old)
             throw error
         }
         try record(layout)
     }
 
+    private func buildCancellably(_ project: Project, _ layout: EnvironmentLayout) throws -> BuiltDeployment {
+        context.cancellation.open()
+        do {
+            return try build(project, layout)
+        } catch {
+            layout.settleAside()
+            throw error
+        }
+    }
+
+    /// Takes back what was made for a state that did not become the current one.
+    private func discard(_ built: BuiltDeployment, _ new: CurrentState, _ old: CurrentState?) {
+        built.discard()
+        let layout = house.layout(environment.id)
+        StateSwitch.removeDirectories(of: new, except: old.map { [$0] } ?? [], layout: layout)
+        layout.settleAside()
+    }
+
     private func build(_ project: Project, _ layout: EnvironmentLayout) throws -> BuiltDeployment {
         context.log("Building commit \(short(commit)) of \(environment.name).")
         let variables = try house.catalogue.variables(project: project.id, environment: environment.id)
-        let builder = Builder(
+        var builder = Builder(
             environment: environment, layout: layout,
             repository: GitRepository(path: house.gitDirectory(project.id)), user: try house.user(of: environment.id),
             types: house.types, time: house.time)
+        builder.hookTimeout = house.buildTimeout
+        builder.isCancelled = { [cancellation = context.cancellation] in cancellation.isRequested }
         return try builder.build(commit: commit, variables: variables) { context.log($0) }
     }
 

@@ -96,8 +96,9 @@ struct RestoreAside {
         }
         let directories = Array(apps.values) + services.values.map(\.directory) + mounts.values.flatMap(\.values)
         for directory in directories {
-            if let absolute = try? layout.absolute(directory) { try? FileManager.default.removeItem(atPath: absolute) }
+            if let absolute = try? layout.absolute(directory) { try? FileTree.remove(absolute) }
         }
+        layout.settleAside()
     }
 
     private func restore(

@@ -103,7 +103,8 @@ extension Call {
         let activity = details.activity
         let path = Path.activity(activity.id, in: activity.project)
         var links: API.Links = ["self": path, "log": "\(path)/log"]
-        if activity.state == .pending, try mayCancel(activity) { links["#cancel"] = "\(path)/cancel" }
+        let canEnd = activity.state == .pending || (activity.state == .inProgress && activity.type.builds)
+        if canEnd, try mayCancel(activity) { links["#cancel"] = "\(path)/cancel" }
         return API.Activity(activity, environmentName: details.environmentName, user: details.user, links: links)
     }
 

@@ -18,7 +18,6 @@ struct ServiceStarter: Sendable {
         let (instance, adapter) = try resolve(record)
         if let manifest { try adapter.prepareRestore(instance, manifest: manifest) }
         let log = supervisor.layout.serviceLog(record.name)
-        LogFile.rotateIfLarge(log)
         let offset = LogFile.size(log)
         let process = supervisor.register(record)
         do {

@@ -1,0 +1,52 @@
+import Foundation
+import HoldfastEnvironments
+import HoldfastModel
+
+/// Brings the apps of a new state up beside the live ones, before the gate is closed: then the switch waits for nothing.
+struct SwitchAside {
+    let environment: Environment
+    let layout: EnvironmentLayout
+    let house: House
+    let context: ActivityContext
+
+    /// - Returns: app name -> port of what runs beside; nil if that cannot be, so that the switch has to start the apps.
+    /// - Throws: `timedOut` if an app does not listen: nobody had to wait to find that out.
+    func start(_ new: CurrentState, beside old: CurrentState?) throws -> [String: Int]? {
+        guard let old, environment.status == .active, canRunBeside(new, old) else { return nil }
+        let client = try house.supervisors.client(environment.id)
+        do {
+            try startServices(of: new, client)
+            let ports = try client.startAppsAside(new)
+            for (app, port) in ports.sorted(by: { $0.key < $1.key }) {
+                context.log("App \(app) listens beside the live one, on port \(port)")
+            }
+            return ports
+        } catch let error as HoldfastError where error.code != .timedOut && error.code != .cancelled {
+            // It may need what the live one holds, or what the deploy hook makes.
+            try? client.dropAside()
+            context.log("The new state does not come up beside the live one: \(error.message)")
+            context.log("It is tried again in its place, for \(house.switchReady.components.seconds) s at most.")
+            return nil
+        } catch {
+            try? client.dropAside()
+            throw error
+        }
+    }
+
+    /// Two processes of an app need folders of their own where their mounts differ: the links lie in them.
+    private func canRunBeside(_ new: CurrentState, _ old: CurrentState) -> Bool {
+        new.apps.allSatisfy { app, directory in
+            !old.apps.values.contains(directory) || (new.mounts[app] ?? [:]) == (old.mounts[app] ?? [:])
+        }
+    }
+
+    /// Services that do not run on the new state's data yet; a restore has started its own before.
+    private func startServices(of new: CurrentState, _ client: SupervisorClient) throws {
+        let configuration = try EnvironmentConfiguration.parse(new.deployment.configuration)
+        let running = Set(try client.status().services.map(\.record))
+        for (name, record) in new.services.sorted(by: { $0.key < $1.key }) where !running.contains(record) {
+            try client.startAside(
+                service: name, record: record, configuration: configuration.services[name], manifest: nil)
+        }
+    }
+}
