@@ -28,15 +28,14 @@ struct DeployActivity {
             try context.cancellation.close(because: "is built, switches, and cannot be cancelled any more")
             new = try state(of: built, after: old, layout)
         } catch {
-            built.discard()
-            layout.settleAside()
+            layout.discardAside()
             throw error
         }
         new.switchedBy = context.activity.id
         do {
             try switchTo(new, from: old, built, layout)
         } catch {
-            discard(built, new, old)
+            layout.discardAside()
             throw error
         }
         try record(layout)
@@ -47,17 +46,9 @@ struct DeployActivity {
         do {
             return try build(project, layout)
         } catch {
-            layout.settleAside()
+            layout.discardAside()
             throw error
         }
-    }
-
-    /// Takes back what was made for a state that did not become the current one.
-    private func discard(_ built: BuiltDeployment, _ new: CurrentState, _ old: CurrentState?) {
-        built.discard()
-        let layout = house.layout(environment.id)
-        StateSwitch.removeDirectories(of: new, except: old.map { [$0] } ?? [], layout: layout)
-        layout.settleAside()
     }
 
     private func build(_ project: Project, _ layout: EnvironmentLayout) throws -> BuiltDeployment {

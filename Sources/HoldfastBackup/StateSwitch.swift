@@ -33,14 +33,13 @@ struct StateSwitch {
         let stale = try layout.readPrevious()
         let hooks = old?.deployment.id != new.deployment.id && new.deployment.restoredFrom == nil
         let beside = try SwitchAside(environment: environment, layout: layout, house: house, context: context)
-            .start(new, beside: old)
+            .start(new, beside: old, runsHooks: hooks)
         let coordinator = HoldCoordinator(
             gate: house.gate, freezer: house.freezer, time: house.time, log: { [context] in context.log($0) })
         var evidence: HoldEvidence?
         var isSwitched = false
         do {
-            evidence = try coordinator.holdRequests(environment.id, limits: house.switchLimits) {
-                let closedAt = house.time.monotonicNanoseconds()
+            evidence = try coordinator.holdRequests(environment.id, limits: house.switchLimits) { closedAt in
                 house.reached(.switchHeld)
                 if keepPrevious, let old { try layout.writePrevious(old) }
                 try layout.writeCurrent(new)
@@ -59,12 +58,13 @@ struct StateSwitch {
             }
         } catch {
             guard isSwitched else {
-                if beside != nil { try? house.supervisors.client(environment.id).dropAside() }
+                if environment.status == .active { try? house.supervisors.client(environment.id).dropAside() }
                 throw error
             }
             context.log("Warning: the switch is done, but the end of its hold is not known: \(error)")
         }
         layout.settleAside()
+        waitForRetired()
         removeStale(stale, old: old, new: new, keepPrevious: keepPrevious)
         return evidence ?? HoldEvidence(epoch: 0, closedAt: house.time.now())
     }
@@ -72,7 +72,18 @@ struct StateSwitch {
     /// How long what is started behind the gate may take.
     private func left(since closedAt: UInt64) -> Duration {
         let passed = Duration.nanoseconds(Int64(house.time.monotonicNanoseconds() - closedAt))
-        return max(house.switchReady - passed, .seconds(2))
+        return max(house.switchReady - passed, .seconds(5))
+    }
+
+    /// Old apps may need their code until they have ended; nobody waits for them but this activity.
+    private func waitForRetired() {
+        let started = house.time.monotonicNanoseconds()
+        while house.time.monotonicNanoseconds() - started < 45_000_000_000 {
+            guard let status = try? house.supervisors.client(environment.id).status(),
+                status.processes.contains(where: { $0.phase == .stopping && $0.kind != .service })
+            else { return }
+            usleep(20_000)
+        }
     }
 
     /// After the gate has opened: what neither the new state nor an undo needs any more goes.
@@ -132,18 +143,9 @@ struct StateSwitch {
         if !isUndo { removeDirectories(of: new, except: [back], layout: layout) }
     }
 
-    /// Deletes what only `state` names. A directory that cannot be deleted costs space, nothing else.
+    /// Deletes what only `state` names, and neither one of `kept` nor what the environment's files say.
     static func removeDirectories(of state: CurrentState, except kept: [CurrentState], layout: EnvironmentLayout) {
         let needed = Set(kept.flatMap(\.directories))
-        for directory in state.directories where !needed.contains(directory) {
-            if let path = try? layout.absolute(directory) { try? FileTree.remove(path) }
-        }
-    }
-}
-
-extension CurrentState {
-    /// All directories that the state names, relative to the environment's.
-    var directories: [String] {
-        Array(apps.values) + services.values.map(\.directory) + mounts.values.flatMap(\.values)
+        try? layout.removeUnnamed(state.directories.filter { !needed.contains($0) })
     }
 }

@@ -118,6 +118,7 @@ struct ServiceStarter: Sendable {
 extension Supervisor {
     func startAside(_ request: AsideRequest) throws -> [String] {
         try exclusively("starting service \(request.service) aside") {
+            waitForStopping()
             var record = try DesiredProcesses.service(
                 request.service, request.record, request.configuration ?? .map([:]),
                 port: try ports.port(for: request.record.directory))

@@ -64,6 +64,15 @@ extension Supervisor {
         }
     }
 
+    /// An earlier switch may have left processes that still shut down.
+    func waitForStopping() {
+        let stopping = state.read { Array($0.processes.values) }.filter { $0.phase == .stopping }
+        for process in stopping {
+            _ = process.waitUntilEnded(Deadline(after: options.serviceStop, time: parts.time))
+            forget(process)
+        }
+    }
+
     func stop(_ process: ManagedProcess, longest: Duration? = nil) {
         guard process.kind == .service else {
             return process.stop(timeout: min(options.appStop, longest ?? options.appStop))
@@ -91,7 +100,7 @@ struct ApplyRun {
     }
 
     mutating func perform() throws {
-        waitForStopping()
+        supervisor.waitForStopping()
         guard let current = try supervisor.layout.readCurrent() else {
             try supervisor.stop(supervisor.state.read { Array($0.processes.keys) })
             supervisor.state.withLock { $0.applied = nil }
@@ -134,15 +143,6 @@ struct ApplyRun {
     private var ready: Duration? { options.readyMilliseconds.map { .milliseconds($0) } }
     /// Behind a closed gate nobody waits long for what does not want to end.
     private var longestStop: Duration? { ready == nil ? nil : .seconds(3) }
-
-    /// An earlier run may have left services that still shut down.
-    private func waitForStopping() {
-        let stopping = supervisor.state.read { Array($0.processes.values) }.filter { $0.phase == .stopping }
-        for process in stopping {
-            _ = process.waitUntilEnded(Deadline(after: supervisor.options.serviceStop, time: supervisor.parts.time))
-            supervisor.forget(process)
-        }
-    }
 
     /// Apps have gone when this returns; services of old data go while the new ones come, because both may run.
     ///

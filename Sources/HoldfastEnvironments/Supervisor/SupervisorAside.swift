@@ -9,6 +9,7 @@ extension Supervisor {
     /// - Throws: what the first app that did not come up says; none of them runs then.
     func startAppsAside(_ current: CurrentState) throws -> [String: Int] {
         try exclusively("starting apps aside") {
+            waitForStopping()
             try dropAsideApps(except: nil)
             let configuration = try parts.configuration(current.deployment)
             let desired = DesiredProcesses(current: current, configuration: configuration) { [ports] key in
@@ -63,6 +64,14 @@ extension Supervisor {
         if unwanted.count == asideApps.count { try ports.forget { $0.hasPrefix("aside:") } }
     }
 
-    /// Another key while the process of the live app has the usual one.
-    private func freeKey(_ key: String) -> String { process(key) == nil ? key : key + "/2" }
+    /// Another key while a process of the app has the usual one: the live one, or one that still ends.
+    private func freeKey(_ key: String) -> String {
+        var free = key
+        var number = 1
+        while process(free) != nil {
+            number += 1
+            free = "\(key)/\(number)"
+        }
+        return free
+    }
 }
