@@ -33,6 +33,10 @@ struct SwitchAside {
             return nil
         } catch {
             try? client.dropAside()
+            if runsHooks {
+                context.log(
+                    "If it waits for what the running app holds: with a deploy hook it starts after that one.")
+            }
             throw error
         }
     }
