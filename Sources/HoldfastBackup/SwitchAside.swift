@@ -2,7 +2,7 @@ import Foundation
 import HoldfastEnvironments
 import HoldfastModel
 
-/// Brings the apps of a new state up beside the live ones, before the gate is closed: then the switch waits for nothing.
+/// Brings the apps of a new state up beside the live ones, before the gate is closed: the switch then has no wait.
 struct SwitchAside {
     let environment: Environment
     let layout: EnvironmentLayout
@@ -11,7 +11,7 @@ struct SwitchAside {
 
     /// - Parameter runsHooks: whether the switch runs deploy hooks. An app with one never starts before its hook has
     ///   ended: it may need what the hook makes, such as a table.
-    /// - Returns: app name -> port of what runs beside; nil if that cannot be, so that the switch has to start the apps.
+    /// - Returns: app name -> port of what runs beside; nil if that cannot be, and the switch has to start the apps.
     /// - Throws: `timedOut` if an app does not listen: nobody had to wait to find that out.
     func start(_ new: CurrentState, beside old: CurrentState?, runsHooks: Bool) throws -> [String: Int]? {
         guard let old, environment.status == .active, canRunBeside(new, old) else { return nil }

@@ -142,9 +142,11 @@ struct EnvironmentLinks {
         guard isAdmin else { return links }
         links["#edit"] = path
         links["#manage-variables"] = "\(path)/variables"
-        guard !facts.isDirty, environment.status != .deleting else { return links }
-        for operation in operations { links["#\(operation)"] = "\(path)/\(operation)" }
+        guard environment.status != .deleting else { return links }
+        // Also of one that builds: the build ends with it.
         if environment.type != .production { links["#delete"] = path }
+        guard !facts.isDirty else { return links }
+        for operation in operations { links["#\(operation)"] = "\(path)/\(operation)" }
         return links
     }
 

@@ -245,7 +245,8 @@ struct Switches {
         try installation.start()
         let current = try installation.current()
         let named = Set(Array(current.apps.values) + current.services.values.map(\.directory))
-        #expect(installation.waitUntil(seconds: 20) { (try? directories().count) == 3 }, "\((try? directories()) ?? [])")
+        let isSwept = installation.waitUntil(seconds: 20) { (try? directories().count) == 3 }
+        #expect(isSwept, "\((try? directories()) ?? [])")
         #expect(try Set(directories()).isSuperset(of: named))
         #expect(!FileManager.default.fileExists(atPath: "\(directory)/aside.json"))
         #expect(try installation.post("afterwards") == 201)
