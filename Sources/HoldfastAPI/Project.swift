@@ -141,7 +141,8 @@ extension API {
         package var strictConfiguration = true
         package var cronMinimumInterval = 1
         package var cronMaximumJitter = 0
-        package var concurrencyLimits: [String: Int] = ["default": 2, "backup": 2, "cron": 2]
+        package var concurrencyLimits: [String: Int] = Dictionary(
+            uniqueKeysWithValues: ActivityQueueName.allCases.map { ($0.rawValue, $0.projectLimit) })
         /// Environment type -> policy; null while there is none.
         @Nullable package var dataRetention: JSONValue?
         package var links: Links

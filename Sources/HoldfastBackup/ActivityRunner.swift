@@ -6,11 +6,16 @@ import Synchronization
 /// What a running activity may tell the world.
 package struct ActivityContext: Sendable {
     package let activity: Activity
+    package let cancellation: Cancellation
     private let catalogue: any BackupCatalogue
     private let time: any TimeSource
 
-    package init(activity: Activity, catalogue: any BackupCatalogue, time: any TimeSource) {
+    package init(
+        activity: Activity, catalogue: any BackupCatalogue, time: any TimeSource,
+        cancellation: Cancellation = Cancellation()
+    ) {
         self.activity = activity
+        self.cancellation = cancellation
         self.catalogue = catalogue
         self.time = time
     }
@@ -31,6 +36,12 @@ package protocol ActivityPerformer: Sendable {
     func perform(_ context: ActivityContext) throws
     /// Finishes or rolls back an activity that was running when the control plane stopped.
     func recover(_ context: ActivityContext) -> RecoveryOutcome
+    /// Called once, when everything that was left open is settled and nothing new has begun.
+    func settled()
+}
+
+extension ActivityPerformer {
+    package func settled() {}
 }
 
 package enum RecoveryOutcome: Sendable, Equatable {
@@ -55,7 +66,7 @@ package final class ActivityRunner: Sendable {
         struct Flags {
             var stopped = false
             var round = 0
-            var running = 0
+            var running: [ActivityID: (activity: Activity, cancellation: Cancellation)] = [:]
         }
     }
 
@@ -68,11 +79,12 @@ package final class ActivityRunner: Sendable {
         self.logger = logger
     }
 
-    /// Settles what an earlier process left open, then starts the workers: two for each queue, as in the contract.
+    /// Settles what an earlier process left open, then starts the workers of each queue.
     package func start() throws {
         try recover()
+        performer.settled()
         for queue in ActivityQueueName.allCases {
-            for number in 1...2 {
+            for number in 1...queue.workers {
                 let thread = Thread { [self] in work(on: queue) }
                 thread.name = "\(queue.rawValue)-\(number)"
                 thread.stackSize = 8 << 20
@@ -98,7 +110,26 @@ package final class ActivityRunner: Sendable {
     }
 
     /// How many activities run now.
-    package var runningCount: Int { state.flags.withLock(\.running) }
+    package var runningCount: Int { state.flags.withLock(\.running.count) }
+
+    /// Ends a running activity, if it is at a step where that does no harm.
+    ///
+    /// - Throws: `conflict` with the reason if it cannot be cancelled.
+    package func cancel(_ activity: ActivityID) throws {
+        guard let running = state.flags.withLock({ $0.running[activity] }) else {
+            throw HoldfastError(
+                .conflict, "activity \(activity) does not run here any more", hint: "Look at it again")
+        }
+        try running.cancellation.request(activity)
+    }
+
+    /// Ends what builds for an environment that is about to go; what cannot be cancelled goes on.
+    package func cancelBuilds(of environment: EnvironmentID) {
+        let running = state.flags.withLock { Array($0.running.values) }
+        for entry in running where entry.activity.environment == environment && entry.activity.type.builds {
+            try? entry.cancellation.request(entry.activity.id)
+        }
+    }
 
     private func recover() throws {
         for activity in try catalogue.openActivities() where activity.state == .inProgress {
@@ -142,9 +173,11 @@ package final class ActivityRunner: Sendable {
     }
 
     private func perform(_ activity: Activity) {
-        state.flags.withLock { $0.running += 1 }
-        defer { state.flags.withLock { $0.running -= 1 } }
-        let context = ActivityContext(activity: activity, catalogue: catalogue, time: time)
+        let cancellation = Cancellation()
+        state.flags.withLock { $0.running[activity.id] = (activity, cancellation) }
+        defer { state.flags.withLock { $0.running[activity.id] = nil } }
+        let context = ActivityContext(
+            activity: activity, catalogue: catalogue, time: time, cancellation: cancellation)
         var failure: String?
         do {
             try performer.perform(context)

@@ -21,32 +21,45 @@ struct DeployActivity {
                 "The environment runs commit \(short(old?.deployment.commit ?? "")) restored from backup \(restored); "
                     + "the repository's code takes its place.")
         }
-        let built = try build(project, layout)
+        let built = try buildCancellably(project, layout)
         context.progress(50)
         var new: CurrentState
         do {
+            try context.cancellation.close(because: "is built, switches, and cannot be cancelled any more")
             new = try state(of: built, after: old, layout)
         } catch {
-            built.discard()
+            layout.discardAside()
             throw error
         }
         new.switchedBy = context.activity.id
         do {
             try switchTo(new, from: old, built, layout)
         } catch {
-            built.discard()
+            layout.discardAside()
             throw error
         }
         try record(layout)
     }
 
+    private func buildCancellably(_ project: Project, _ layout: EnvironmentLayout) throws -> BuiltDeployment {
+        context.cancellation.open()
+        do {
+            return try build(project, layout)
+        } catch {
+            layout.discardAside()
+            throw error
+        }
+    }
+
     private func build(_ project: Project, _ layout: EnvironmentLayout) throws -> BuiltDeployment {
         context.log("Building commit \(short(commit)) of \(environment.name).")
         let variables = try house.catalogue.variables(project: project.id, environment: environment.id)
-        let builder = Builder(
+        var builder = Builder(
             environment: environment, layout: layout,
             repository: GitRepository(path: house.gitDirectory(project.id)), user: try house.user(of: environment.id),
             types: house.types, time: house.time)
+        builder.hookTimeout = house.buildTimeout
+        builder.isCancelled = { [cancellation = context.cancellation] in cancellation.isRequested }
         return try builder.build(commit: commit, variables: variables) { context.log($0) }
     }
 

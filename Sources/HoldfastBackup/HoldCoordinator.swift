@@ -94,8 +94,10 @@ package struct HoldCoordinator: Sendable {
     }
 
     /// Runs `body` behind the closed gate without freezing anything: for switches, where processes are replaced.
+    ///
+    /// - Parameter body: gets the monotonic time in nanoseconds just before the gate was closed.
     package func holdRequests(
-        _ environment: EnvironmentID, limits: HoldLimits, body: () throws -> Void
+        _ environment: EnvironmentID, limits: HoldLimits, body: (_ closedAt: UInt64) throws -> Void
     ) throws -> HoldEvidence {
         var tries = HoldTries()
         try awaitGoodMoment(environment, limits, &tries)
@@ -108,7 +110,7 @@ package struct HoldCoordinator: Sendable {
         case .drained(let milliseconds): evidence.drainedAtMilliseconds = milliseconds
         case .blocked(let requests): throw Self.notDrained(requests.map(\.description))
         }
-        try body()
+        try body(closing)
         evidence.add(try keeper.release(), keeper.loss)
         return evidence
     }

@@ -24,6 +24,11 @@ package struct House: Sendable {
     package var types: InstalledTypes
     /// The bounds of a switch, in which processes are stopped and started.
     package var switchLimits: HoldLimits
+    /// From the closing of the gate: until then a new state has to be up, or the old one is put back. The gateway keeps
+    /// a request for 25 seconds.
+    package var switchReady: Duration
+    /// How long one build hook may take.
+    package var buildTimeout: Duration
     /// An existing user for all environments; nil gives each its own (when root).
     package var environmentUser: String?
     /// What hosts of environments end in, such as `localhost:7080`.
@@ -48,6 +53,8 @@ package struct House: Sendable {
         self.retryDelay = 2
         self.types = InstalledTypes()
         self.switchLimits = HoldLimits(drain: .seconds(10), cap: .seconds(30))
+        self.switchReady = .seconds(12)
+        self.buildTimeout = .seconds(900)
         self.environmentUser = nil
         self.hostSuffix = "localhost"
         self.reached = { _ in }
@@ -130,8 +137,16 @@ package protocol Supervisors: Sendable {
     func client(_ environment: EnvironmentID) throws -> SupervisorClient
     /// Ends the supervisor and all it owns.
     func stop(_ environment: EnvironmentID) throws
-    /// The gateway learns where the environment's routes lead now.
-    func publishRoutes() throws
+    /// The gateway learns where the environments' routes lead now.
+    ///
+    /// - Parameter beside: ports of apps that run beside the live ones and are about to take their place.
+    func publishRoutes(beside: [EnvironmentID: [String: Int]]) throws
+    /// The ports of apps that the gateway leads requests of an environment to, by what it was told last.
+    func routedPorts(_ environment: EnvironmentID) throws -> Set<Int>
+}
+
+extension Supervisors {
+    package func publishRoutes() throws { try publishRoutes(beside: [:]) }
 }
 
 /// Bytes for people: `1.2 MB`, powers of ten.

@@ -107,10 +107,12 @@ package struct HousePerformer: ActivityPerformer {
         }
         let client = try house.supervisors.client(id)
         if activity.type == .restore, let old = try layout.readPrevious(),
-            try client.status().generation == old.generation
+            try isLive(old, try client.status(), routed: house.supervisors.routedPorts(id))
         {
             // The processes never followed: the gate opened on the old data, and what was answered since must stay.
-            try StateSwitch.rollBack(to: old, from: current, layout: layout, client: client)
+            try StateSwitch.rollBack(
+                to: old, from: current, layout: layout, client: client,
+                isUndo: activity.parameters["undo"] == "true")
             return .failed("the control plane stopped in the switch; the environment is as it was before")
         }
         try client.apply(ApplyOptions(deployHooks: activity.type != .restore))
@@ -118,6 +120,37 @@ package struct HousePerformer: ActivityPerformer {
         environment.status = .active
         try house.catalogue.update(environment)
         return .finished
+    }
+
+    /// Whether the processes are those of a state, and the gateway leads to them: to none that runs beside them.
+    private func isLive(_ state: CurrentState, _ status: SupervisorStatus, routed: Set<Int>) -> Bool {
+        status.generation == state.generation
+            && !status.processes.contains { process in
+                process.isAside == true && process.port.map(routed.contains) == true
+            }
+    }
+
+    /// After a crash: what activities had begun beside the live data, and what runs on it, goes.
+    package func settled() {
+        let environments: [Environment]
+        do { environments = try house.catalogue.allEnvironments() } catch {
+            house.logger.error("cannot look for leftovers", metadata: ["error": "\(error)"])
+            return
+        }
+        for environment in environments {
+            do {
+                Builder.endLeftovers(of: environment.id)
+                if environment.status == .active { try house.supervisors.client(environment.id).dropAside() }
+                let removed = try house.layout(environment.id).removeAside()
+                guard !removed.isEmpty else { continue }
+                house.logger.notice(
+                    "removed what an interrupted activity had begun",
+                    metadata: ["environment": "\(environment.id)", "directories": "\(removed)"])
+            } catch {
+                house.logger.error(
+                    "cannot remove leftovers", metadata: ["environment": "\(environment.id)", "error": "\(error)"])
+            }
+        }
     }
 
     private func backupID(_ activity: Activity) throws -> BackupID {

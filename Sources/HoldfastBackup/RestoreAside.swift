@@ -91,13 +91,14 @@ struct RestoreAside {
 
     /// Throws the new data away; the live data is not touched.
     func discard() {
+        // A state that could not be put back is live, with all it names.
+        let live = Set(((try? layout.readCurrent())?.services ?? [:]).values.map(\.directory))
         if let client = try? house.supervisors.client(environment.id) {
-            for (name, record) in services { try? client.stopAside(service: name, record: record) }
+            for (name, record) in services where !live.contains(record.directory) {
+                try? client.stopAside(service: name, record: record)
+            }
         }
-        let directories = Array(apps.values) + services.values.map(\.directory) + mounts.values.flatMap(\.values)
-        for directory in directories {
-            if let absolute = try? layout.absolute(directory) { try? FileManager.default.removeItem(atPath: absolute) }
-        }
+        layout.discardAside()
     }
 
     private func restore(

@@ -22,32 +22,68 @@ struct StateSwitch {
             unlink(layout.currentFile)
             throw error
         }
+        layout.settleAside()
         try house.supervisors.publishRoutes()
     }
 
     /// - Parameter keepPrevious: whether the old state is kept for an undo.
+    /// - Throws: why the old state stays. Once the switch is done, nothing is thrown any more.
     @discardableResult
     func perform(from old: CurrentState?, to new: CurrentState, keepPrevious: Bool) throws -> HoldEvidence {
         let stale = try layout.readPrevious()
         let hooks = old?.deployment.id != new.deployment.id && new.deployment.restoredFrom == nil
+        let beside = try SwitchAside(environment: environment, layout: layout, house: house, context: context)
+            .start(new, beside: old, runsHooks: hooks)
         let coordinator = HoldCoordinator(
             gate: house.gate, freezer: house.freezer, time: house.time, log: { [context] in context.log($0) })
         var evidence: HoldEvidence?
-        evidence = try coordinator.holdRequests(environment.id, limits: house.switchLimits) {
-            house.reached(.switchHeld)
-            if keepPrevious, let old { try layout.writePrevious(old) }
-            try layout.writeCurrent(new)
-            house.reached(.switchWritten)
-            do {
-                try follow(deployHooks: hooks)
+        var isSwitched = false
+        do {
+            evidence = try coordinator.holdRequests(environment.id, limits: house.switchLimits) { closedAt in
+                house.reached(.switchHeld)
+                if keepPrevious, let old { try layout.writePrevious(old) }
+                try layout.writeCurrent(new)
+                house.reached(.switchWritten)
+                do {
+                    // From here on the gateway leads to the new apps: should this process die, nothing is lost with it.
+                    if let beside { try house.supervisors.publishRoutes(beside: [environment.id: beside]) }
+                    try follow(deployHooks: hooks, ready: left(since: closedAt))
+                    try house.supervisors.publishRoutes()
+                } catch {
+                    if keepPrevious { try keepForUndo(stale) }
+                    try putBack(old, because: error)
+                }
+                isSwitched = true
                 house.reached(.switchApplied)
-            } catch {
-                try putBack(old, because: error)
             }
+        } catch {
+            guard isSwitched else {
+                if environment.status == .active { try? house.supervisors.client(environment.id).dropAside() }
+                throw error
+            }
+            context.log("Warning: the switch is done, but the end of its hold is not known: \(error)")
         }
-        try house.supervisors.publishRoutes()
+        layout.settleAside()
+        waitForRetired()
         removeStale(stale, old: old, new: new, keepPrevious: keepPrevious)
         return evidence ?? HoldEvidence(epoch: 0, closedAt: house.time.now())
+    }
+
+    /// How long what is started behind the gate may take.
+    private func left(since closedAt: UInt64) -> Duration {
+        let passed = Duration.nanoseconds(Int64(house.time.monotonicNanoseconds() - closedAt))
+        return max(house.switchReady - passed, .seconds(5))
+    }
+
+    /// Old apps may need their code until they have ended; nobody waits for them but this activity.
+    private func waitForRetired() {
+        let started = house.time.monotonicNanoseconds()
+        while house.time.monotonicNanoseconds() - started < 45_000_000_000 {
+            guard let status = try? house.supervisors.client(environment.id).status(),
+                status.processes.contains(where: { $0.phase == .stopping && $0.kind != .service })
+            else { return }
+            usleep(20_000)
+        }
     }
 
     /// After the gate has opened: what neither the new state nor an undo needs any more goes.
@@ -63,6 +99,11 @@ struct StateSwitch {
         }
     }
 
+    /// What an undo leads back to is again what it was before this switch.
+    private func keepForUndo(_ stale: CurrentState?) throws {
+        if let stale { try layout.writePrevious(stale) } else { try layout.removePrevious() }
+    }
+
     /// Always throws: the reason why the new state is not the current one.
     private func putBack(_ old: CurrentState?, because error: any Error) throws {
         guard let old else { throw error }
@@ -71,6 +112,7 @@ struct StateSwitch {
         try layout.writeCurrent(back)
         do {
             try follow(deployHooks: false)
+            try house.supervisors.publishRoutes()
         } catch let second {
             throw HoldfastError(
                 .internalFault, "the new state did not start (\(error)), and neither did the old one: \(second)",
@@ -81,35 +123,29 @@ struct StateSwitch {
     }
 
     /// Lets the supervisor make what `current.json` says true.
-    private func follow(deployHooks: Bool) throws {
+    ///
+    /// - Parameter ready: how long each thing may take to come up; nil: as long as it usually may.
+    private func follow(deployHooks: Bool, ready: Duration? = nil) throws {
         let client = try house.supervisors.client(environment.id)
-        for line in try client.apply(ApplyOptions(deployHooks: deployHooks)) { context.log(line) }
+        for line in try client.apply(ApplyOptions(deployHooks: deployHooks, ready: ready)) { context.log(line) }
     }
 
-    /// Makes the state before an interrupted switch current again, and drops what the switch would have brought.
+    /// Makes the state before an interrupted switch current again, and drops what a restore would have brought; what
+    /// an undo would have brought back is kept for another one.
     static func rollBack(
-        to old: CurrentState, from new: CurrentState, layout: EnvironmentLayout, client: SupervisorClient
+        to old: CurrentState, from new: CurrentState, layout: EnvironmentLayout, client: SupervisorClient, isUndo: Bool
     ) throws {
         var back = old
         back.generation = new.generation + 1
         try layout.writeCurrent(back)
-        try layout.removePrevious()
+        if isUndo { try layout.writePrevious(new) } else { try layout.removePrevious() }
         try client.apply(ApplyOptions(deployHooks: false))
-        removeDirectories(of: new, except: [back], layout: layout)
+        if !isUndo { removeDirectories(of: new, except: [back], layout: layout) }
     }
 
-    /// Deletes what only `state` names. A directory that cannot be deleted costs space, nothing else.
+    /// Deletes what only `state` names, and neither one of `kept` nor what the environment's files say.
     static func removeDirectories(of state: CurrentState, except kept: [CurrentState], layout: EnvironmentLayout) {
         let needed = Set(kept.flatMap(\.directories))
-        for directory in state.directories where !needed.contains(directory) {
-            if let path = try? layout.absolute(directory) { try? FileTree.remove(path) }
-        }
-    }
-}
-
-extension CurrentState {
-    /// All directories that the state names, relative to the environment's.
-    var directories: [String] {
-        Array(apps.values) + services.values.map(\.directory) + mounts.values.flatMap(\.values)
+        try? layout.removeUnnamed(state.directories.filter { !needed.contains($0) })
     }
 }

@@ -40,8 +40,13 @@ extension Catalogue {
         feed.changed(activity.id)
     }
 
+    /// The types that build, as a list for SQL.
+    private static var builds: String {
+        ActivityType.allCases.filter(\.builds).map { "'\($0.rawValue)'" }.joined(separator: ", ")
+    }
+
     /// The oldest pending activity of the queue whose environment has none running, production first; it is moved to
-    /// `in_progress`. Nil if there is nothing to do.
+    /// `in_progress`. Builds have bounds of their own, in a project and in all. Nil if there is nothing to do.
     package func claimActivity(in queue: ActivityQueueName, at date: Date) throws -> Activity? {
         let claimed: Activity? = try write { database in
             let record = try ActivityRecord.fetchOne(
@@ -51,6 +56,12 @@ extension Catalogue {
                     WHERE activity.state = 'pending' AND activity.queue = ? AND NOT EXISTS (
                         SELECT 1 FROM activity AS other
                         WHERE other.environment = activity.environment AND other.state = 'in_progress')
+                    AND (activity.type NOT IN (\(Self.builds)) OR (
+                        (SELECT count(*) FROM activity AS other WHERE other.state = 'in_progress'
+                            AND other.type IN (\(Self.builds))) < \(ActivityQueueName.builds)
+                        AND (SELECT count(*) FROM activity AS other WHERE other.state = 'in_progress'
+                            AND other.type IN (\(Self.builds)) AND other.project = activity.project)
+                            < \(ActivityQueueName.default.projectLimit)))
                     ORDER BY ifnull(environment.type = 'production', 0) DESC, activity.sequence LIMIT 1
                     """, arguments: [queue.rawValue])
             guard let record else { return nil }

@@ -63,6 +63,14 @@ public enum ActivityType: String, Sendable, Codable, CaseIterable {
         }
     }
 
+    /// Whether it runs a build hook, which is the user's own code and may take long.
+    public var builds: Bool {
+        switch self {
+        case .push, .activate, .redeploy: true
+        default: false
+        }
+    }
+
     /// Whether an open activity of this type makes its environment dirty: it changes deployment or data.
     public var makesDirty: Bool {
         switch self {
@@ -76,6 +84,16 @@ public enum ActivityQueueName: String, Sendable, Codable, CaseIterable {
     case `default`
     case backup
     case cron
+
+    /// How many activities of the queue run at a time, in all projects together.
+    public var workers: Int { self == .default ? 12 : 2 }
+
+    /// How many run at a time in one project, as the API's settings say: builds for the default queue.
+    public var projectLimit: Int { self == .default ? 4 : 2 }
+
+    /// How many builds run at a time in all projects together: the other workers of the queue are for what must not
+    /// wait for users' code, such as deletions and restores.
+    public static let builds = 8
 }
 
 /// Legal moves: pending -> in_progress -> complete; pending -> cancelled.

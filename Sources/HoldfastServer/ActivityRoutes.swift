@@ -41,10 +41,13 @@ enum ActivityRoutes {
                     throw HoldfastError(.forbidden, "\(call.user.username) may not cancel activity \(activity.id)")
                 }
             } _: {
-                try call.catalogue.cancelActivity(activity.id, at: call.parts.time.now())
+                guard activity.state == .inProgress else {
+                    return try call.catalogue.cancelActivity(activity.id, at: call.parts.time.now())
+                }
+                try call.parts.operations.cancelRunning(activity)
             }
         } catch let error as HoldfastError where error.code == .conflict {
-            throw HoldfastError(.invalidInput, error.message, hint: "Wait until it has ended")
+            throw HoldfastError(.invalidInput, error.message, hint: error.hint ?? "Wait until it has ended")
         }
         return try .accepted([call.view(of: activity.id, in: activity.project)])
     }

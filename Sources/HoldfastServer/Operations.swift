@@ -21,6 +21,11 @@ package protocol Operations: Sendable {
     /// - Throws: `conflict` if it has backups, open activities, or other environments that are not inactive.
     func deleteProject(_ project: ProjectID, withProduction: Bool) throws -> [String]
 
+    /// Ends an activity that is in progress, at a step where that does no harm; it fails soon after.
+    ///
+    /// - Throws: `conflict` with the reason if it cannot be cancelled.
+    func cancelRunning(_ activity: Activity) throws
+
     /// Makes a project with its Git repository and its backup repository on every site, and stores it.
     func createProject(_ request: ProjectRequest, by user: UserID) throws -> Project
 
@@ -38,6 +43,14 @@ package protocol Operations: Sendable {
 
     /// Where the Git repository lies on the server's machine: whoever may write there pushes without a token.
     func gitDirectory(of project: ProjectID) -> String
+}
+
+extension Operations {
+    package func cancelRunning(_ activity: Activity) throws {
+        throw HoldfastError(
+            .conflict, "activity \(activity.id) is \(activity.state.rawValue) and cannot be cancelled",
+            hint: "Wait until it has ended")
+    }
 }
 
 /// A project that somebody wants.

@@ -103,7 +103,8 @@ extension Call {
         let activity = details.activity
         let path = Path.activity(activity.id, in: activity.project)
         var links: API.Links = ["self": path, "log": "\(path)/log"]
-        if activity.state == .pending, try mayCancel(activity) { links["#cancel"] = "\(path)/cancel" }
+        let canEnd = activity.state == .pending || (activity.state == .inProgress && activity.type.builds)
+        if canEnd, try mayCancel(activity) { links["#cancel"] = "\(path)/cancel" }
         return API.Activity(activity, environmentName: details.environmentName, user: details.user, links: links)
     }
 
@@ -141,9 +142,11 @@ struct EnvironmentLinks {
         guard isAdmin else { return links }
         links["#edit"] = path
         links["#manage-variables"] = "\(path)/variables"
-        guard !facts.isDirty, environment.status != .deleting else { return links }
-        for operation in operations { links["#\(operation)"] = "\(path)/\(operation)" }
+        guard environment.status != .deleting else { return links }
+        // Also of one that builds: the build ends with it.
         if environment.type != .production { links["#delete"] = path }
+        guard !facts.isDirty else { return links }
+        for operation in operations { links["#\(operation)"] = "\(path)/\(operation)" }
         return links
     }
 

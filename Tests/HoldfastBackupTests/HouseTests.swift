@@ -13,7 +13,8 @@ import Testing
         private var none: HoldfastError { HoldfastError(.unavailable, "there are no supervisors in this test") }
         func client(_ environment: EnvironmentID) throws -> SupervisorClient { throw none }
         func stop(_ environment: EnvironmentID) throws { throw none }
-        func publishRoutes() throws {}
+        func publishRoutes(beside: [EnvironmentID: [String: Int]]) throws {}
+        func routedPorts(_ environment: EnvironmentID) throws -> Set<Int> { [] }
     }
 
     private final class Bench: Sendable {

@@ -2,7 +2,7 @@ import Foundation
 import HoldfastModel
 
 /// Makes a deployment of a commit: checkout, configuration, build hooks. Nothing that runs is touched.
-package struct Builder: Sendable {
+package struct Builder {
     private let environment: Environment
     private let layout: EnvironmentLayout
     private let repository: GitRepository
@@ -10,7 +10,9 @@ package struct Builder: Sendable {
     private let types: InstalledTypes
     private let time: any TimeSource
     /// How long one build hook may take.
-    package var hookTimeout = Duration.seconds(3600)
+    package var hookTimeout = Duration.seconds(900)
+    /// Asked several times a second while a build hook runs; yes ends it.
+    package var isCancelled: () -> Bool = { false }
 
     package init(
         environment: Environment, layout: EnvironmentLayout, repository: GitRepository, user: ProcessUser,
@@ -61,6 +63,11 @@ package struct Builder: Sendable {
         return built
     }
 
+    /// Ends what a build left running whose control plane was killed.
+    package static func endLeftovers(of environment: EnvironmentID) {
+        BuildProcesses(environment: environment).end()
+    }
+
     /// `PATH` of an app's processes; also what a supervisor needs before it starts one.
     package static func path(for type: ResolvedType, types: InstalledTypes, layout: EnvironmentLayout) throws -> String
     {
@@ -98,7 +105,7 @@ package struct Builder: Sendable {
         if let type = built.types.applications[app.name] {
             path = try Self.path(for: type, types: types, layout: layout)
         }
-        let specification = ProcessSpecification.shell(
+        var specification = ProcessSpecification.shell(
             hook,
             environment: try variables.makeForBuild(app: app, directory: directory, cache: cache, path: path),
             directory: directory, user: user)
@@ -108,9 +115,18 @@ package struct Builder: Sendable {
             if last.count > 20 { last.removeFirst() }
             log("  " + line)
         }
-        let options = ProcessOptions(timeout: hookTimeout, outputLimit: 4096, mergesErrors: true, onLine: collect)
+        let processes = BuildProcesses(environment: environment.id)
+        processes.end()
+        processes.add(to: &specification)
+        defer { processes.end() }
+        var options = ProcessOptions(timeout: hookTimeout, outputLimit: 4096, mergesErrors: true, onLine: collect)
+        options.isCancelled = isCancelled
         let outcome = try ProcessRunner(time: time).run(specification, options: options)
         guard !outcome.isSuccess else { return }
+        guard !outcome.wasCancelled else {
+            throw HoldfastError(
+                .cancelled, "the build of '\(app.name)' was cancelled; what ran before goes on")
+        }
         let why =
             outcome.timedOut ? "took longer than \(hookTimeout.components.seconds) s" : "failed (\(outcome.status))"
         let lines = last.isEmpty ? "it printed nothing" : "its last lines were:\n" + last.joined(separator: "\n")

@@ -25,10 +25,7 @@ package struct BuiltDeployment: Sendable {
 
     /// Removes what was built. Only for a deployment that never became the current one.
     package func discard() {
-        for directory in apps.values {
-            guard let path = try? layout.absolute(directory) else { continue }
-            try? FileTree.remove(path)
-        }
+        try? layout.removeUnnamed(Array(apps.values))
     }
 }
 

@@ -36,6 +36,20 @@ package struct CgroupTree: Sendable {
         return nil
     }
 
+    /// A group for what builds an environment: it is not frozen with the environment, and no supervisor looks into it.
+    ///
+    /// - Returns: its absolute path; nil if there can be none.
+    static func buildGroup(environment: EnvironmentID, methods: [FreezeMethod]) -> String? {
+        guard geteuid() == 0, let mounts = ProcessTable.read("/proc/self/mountinfo") else { return nil }
+        for method in methods {
+            guard let mount = mountPoint(of: method, in: mounts) else { continue }
+            let path = "\(mount)/holdfast-build.\(environment)"
+            guard mkdir(path, 0o755) == 0 || errno == EEXIST else { continue }
+            if access("\(path)/cgroup.procs", W_OK) == 0 { return path }
+        }
+        return nil
+    }
+
     /// Where the hierarchy is mounted, out of the text of `/proc/self/mountinfo`.
     package static func mountPoint(of method: FreezeMethod, in mountinfo: String) -> String? {
         for line in mountinfo.split(separator: "\n") {

@@ -1,12 +1,13 @@
 import CHoldfastSystem
 import Foundation
+import HoldfastControl
 import HoldfastModel
 
 /// The small process that thaws when the supervisor dies or falls silent. Started before it is needed.
 ///
 /// Not synchronised: used under the lock of the controller.
 final class FreezeGuard {
-    private var pid: pid_t = 0
+    private var process: ProcessHandle?
     private var socket: Int32 = -1
 
     deinit { stop() }
@@ -49,18 +50,21 @@ final class FreezeGuard {
             socket = -1
             throw SystemFailure.error("start the guard process of the freeze", -started)
         }
-        pid = started
+        // A child that was killed would else stay in the process table until somebody asks.
+        let handle = ProcessHandle(pid: started)
+        if let handle { startThread("guard") { _ = handle.wait(timeout: nil) } }
+        process = handle
     }
 
     /// Ends the guard; it thaws what is held.
     func stop() {
         if socket >= 0 { close(socket) }
         socket = -1
-        if pid > 0 { _ = ProcessHandle(pid: pid)?.wait(timeout: .seconds(2)) }
-        pid = 0
+        _ = process?.wait(timeout: .seconds(2))
+        process = nil
     }
 
-    var processID: Int32 { pid }
+    var processID: Int32 { process?.pid ?? 0 }
 
     private var lost: HoldfastError {
         HoldfastError(.system, "the guard process of the freeze is gone", hint: "Try again: a new one is started")

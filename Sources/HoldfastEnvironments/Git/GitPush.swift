@@ -55,6 +55,11 @@ package struct GitPushCheck: Sendable {
     package func check(_ updates: [GitReferenceUpdate]) throws -> [String] {
         var lines: [String] = []
         for update in updates {
+            guard update.reference.hasPrefix("refs/heads/") || update.reference.hasPrefix("refs/tags/") else {
+                throw HoldfastError(
+                    .invalidInput, "'\(update.reference.prefix(200))' is neither a branch nor a tag",
+                    hint: "Push to refs/heads/ or refs/tags/")
+            }
             guard let branch = update.branch, let commit = update.new else { continue }
             try GitNames.check(branch: branch)
             let configuration = try repository.configuration(at: commit)

@@ -27,6 +27,8 @@ package struct EnvironmentLayout: Sendable, Hashable {
     package var currentFile: String { directory + "/current.json" }
     /// The state before the last restore.
     package var previousFile: String { directory + "/previous.json" }
+    /// Directories that an activity has begun to fill, and that were never live.
+    package var asideFile: String { directory + "/aside.json" }
     package var portsFile: String { directory + "/ports.json" }
     /// What the supervisor remembers of its processes.
     package var processesFile: String { directory + "/processes.json" }
@@ -77,11 +79,12 @@ package struct EnvironmentLayout: Sendable, Hashable {
         unlink(socket)
         // What is live is forgotten first: a deletion that is cut short leaves nothing that looks whole.
         for path in [currentFile, previousFile, directory, environmentRunDirectory] {
-            guard access(path, F_OK) == 0 else { continue }
             do {
-                try FileManager.default.removeItem(atPath: path)
+                try FileTree.remove(path)
             } catch {
-                throw HoldfastError(.system, "cannot delete '\(path)'", cause: error)
+                throw HoldfastError(
+                    .system, "cannot delete '\(path)'", hint: "See who uses it, with fuser, and try again", cause: error
+                )
             }
         }
     }
@@ -143,7 +146,8 @@ package struct EnvironmentLayout: Sendable, Hashable {
     }
 
     /// The next free number under `prefix`, such as `services/db/4` for `services/db`. Numbers are never used again
-    /// while a higher one exists. The parent is made; the directory itself is left to the caller.
+    /// while a higher one exists. The parent is made; the directory itself is left to the caller, and is on record as
+    /// never having been live until `settleAside` or `removeAside`.
     package func nextDirectory(_ prefix: String) throws -> String {
         let parent = try absolute(prefix)
         let mode: mode_t = geteuid() == 0 ? 0o711 : 0o700
@@ -163,7 +167,9 @@ package struct EnvironmentLayout: Sendable, Hashable {
                 if let number = Int(directory.dropFirst(prefix.count + 1)) { used.insert(number) }
             }
         }
-        return "\(prefix)/\((used.max() ?? 0) + 1)"
+        let next = "\(prefix)/\((used.max() ?? 0) + 1)"
+        try note(aside: next)
+        return next
     }
 
     static func makeDirectory(_ path: String, mode: mode_t) throws {

@@ -48,6 +48,16 @@ package final class PortRegistry: Sendable {
         }
     }
 
+    /// Says that a thing has a port that another one was given before, such as an app that was started aside.
+    package func assign(_ port: Int, to key: String) throws {
+        try registry.withLock { registry in
+            guard registry.ports[key] != port else { return }
+            registry.ports = registry.ports.filter { $0.value != port }
+            registry.ports[key] = port
+            try save(registry)
+        }
+    }
+
     /// Gives back the ports of all things that `isGone` says yes to.
     package func forget(_ isGone: (String) -> Bool) throws {
         try registry.withLock { registry in

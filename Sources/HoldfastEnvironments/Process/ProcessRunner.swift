@@ -16,6 +16,8 @@ package struct ProcessOptions {
     package var mergesErrors: Bool
     /// Called for each line of output and of errors as it comes, without its newline.
     package var onLine: ((String) -> Void)?
+    /// Asked several times a second; yes ends the program as the time-out would.
+    package var isCancelled: (() -> Bool)?
 
     package init(
         timeout: Duration? = nil, input: [UInt8] = [], outputLimit: Int = 1 << 20, mergesErrors: Bool = false,
@@ -35,10 +37,12 @@ package struct ProcessOutcome: Sendable {
     package let status: ProcessStatus
     /// Whether it was ended because it took longer than allowed.
     package let timedOut: Bool
+    /// Whether it was ended because it was cancelled.
+    package var wasCancelled = false
     package let output: [UInt8]
     package let errors: [UInt8]
 
-    package var isSuccess: Bool { status.isSuccess && !timedOut }
+    package var isSuccess: Bool { status.isSuccess && !timedOut && !wasCancelled }
     package var text: String { String(decoding: output, as: UTF8.self) }
     /// What it said on its error output; its output if the two were merged.
     package var errorText: String {
@@ -130,6 +134,7 @@ private struct ScopedRun {
     private let options: ProcessOptions
     private let time: any TimeSource
     private var phase = Phase.running
+    private var wasCancelled = false
     private var deadline: Deadline?
     private var pending: ArraySlice<UInt8>
     private var output: BoundedOutput
@@ -168,10 +173,15 @@ private struct ScopedRun {
         errors.finish()
         let status = handle.childStatus(reap: true) ?? .unknown
         return ProcessOutcome(
-            status: status, timedOut: phase != .running, output: output.bytes, errors: errors.bytes)
+            status: status, timedOut: phase != .running && !wasCancelled, wasCancelled: wasCancelled,
+            output: output.bytes, errors: errors.bytes)
     }
 
     private mutating func keepTime() {
+        if phase == .running, options.isCancelled?() == true {
+            wasCancelled = true
+            deadline = Deadline(after: .zero, time: time)
+        }
         guard let deadline, deadline.hasPassed else { return }
         switch phase {
         case .running:
@@ -190,7 +200,7 @@ private struct ScopedRun {
     private func waitForEvent(_ readers: [Int32], writer: Int32, quick: Bool) {
         var pollers = readers.filter { $0 >= 0 }.map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
         if writer >= 0 { pollers.append(pollfd(fd: writer, events: Int16(POLLOUT), revents: 0)) }
-        let longest = quick ? 20 : 1000
+        let longest = quick ? 20 : options.isCancelled == nil ? 1000 : 100
         poll(&pollers, nfds_t(pollers.count), Int32(min(deadline?.millisecondsLeft ?? longest, longest)))
     }
 

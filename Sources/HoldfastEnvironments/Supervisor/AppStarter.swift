@@ -10,14 +10,20 @@ struct AppRuntime: Sendable {
     /// Relative to the environment's directory.
     let relativeDirectory: String
     let directory: String
+    /// App name -> port, for apps that run beside the live ones; nil: those that are live.
+    let asidePorts: [String: Int]?
 
-    init(app: ApplicationConfiguration, applied: Supervisor.Applied, supervisor: Supervisor) throws {
+    init(
+        app: ApplicationConfiguration, applied: Supervisor.Applied, supervisor: Supervisor,
+        asidePorts: [String: Int]? = nil
+    ) throws {
         guard let relative = applied.current.apps[app.name] else {
             throw HoldfastError(.notFound, "the current state has no app '\(app.name)'")
         }
         self.app = app
         self.applied = applied
         self.supervisor = supervisor
+        self.asidePorts = asidePorts
         relativeDirectory = relative
         directory = try supervisor.layout.absolute(relative)
     }
@@ -33,7 +39,9 @@ struct AppRuntime: Sendable {
         let known = supervisor.state.read { $0.endpoints }
         let endpoints = applied.current.services.compactMapValues { known[$0.directory] }
         var ports: [String: Int] = [:]
-        for name in applied.configuration.applications.keys { ports[name] = supervisor.ports.all["app:\(name)"] }
+        for name in applied.configuration.applications.keys {
+            ports[name] = asidePorts?[name] ?? supervisor.ports.all["app:\(name)"]
+        }
         return try supervisor.parts.variables(
             VariablesRequest(
                 configuration: applied.configuration, deployment: applied.current.deployment, endpoints: endpoints,
@@ -66,6 +74,14 @@ struct AppRuntime: Sendable {
 struct AppStarter: Sendable {
     let supervisor: Supervisor
     let isFirst: Bool
+    /// How long an app may take until it listens.
+    let ready: Duration
+
+    init(supervisor: Supervisor, isFirst: Bool, ready: Duration? = nil) {
+        self.supervisor = supervisor
+        self.isFirst = isFirst
+        self.ready = min(ready ?? supervisor.options.appReady, supervisor.options.appReady)
+    }
 
     func start(_ record: ProcessRecord, _ app: AppRuntime) throws {
         if record.kind == .web { try startWeb(record, app) } else { try startWorker(record, app) }
@@ -76,21 +92,23 @@ struct AppStarter: Sendable {
         guard let process = supervisor.process(record.key) else { return }
         guard record.kind == .web else { return process.keepAlive(workerStarter(process.record, app)) }
         process.keepAlive(webStarter(port: record.port, app))
+        process.setAside(false)
         let log = supervisor.layout.appLog(app.app.name)
         try waitUntilListening(process, app, port: record.port ?? 0, log: (log, LogFile.recent(log)))
     }
 
-    private func startWeb(_ wanted: ProcessRecord, _ app: AppRuntime) throws {
+    /// Starts the process that answers requests, and waits until it listens.
+    func startWeb(_ wanted: ProcessRecord, _ app: AppRuntime) throws {
         var record = wanted
         if let port = record.port, !PortRegistry.isFree(port) {
             // Somebody else took it meanwhile. The gateway learns the new one with the routes.
             record.fingerprint = String(record.fingerprint.dropLast("\(port)".count))
-            let other = try supervisor.ports.replacePort(for: "app:\(app.app.name)")
+            let key = (record.isAside ? "aside:" : "app:") + app.app.name
+            let other = try supervisor.ports.replacePort(for: key)
             record.port = other
             record.fingerprint += "\(other)"
         }
         let log = supervisor.layout.appLog(app.app.name)
-        LogFile.rotateIfLarge(log)
         let offset = LogFile.size(log)
         let process = supervisor.register(record)
         do {
@@ -116,7 +134,6 @@ struct AppStarter: Sendable {
         }
         supervisor.listen(for: record)
         let process = supervisor.register(record)
-        LogFile.rotateIfLarge(supervisor.layout.workerLog(app.app.name, worker.name))
         do {
             try process.start(keepsAlive: true, workerStarter(record, app))
         } catch {
@@ -160,7 +177,7 @@ struct AppStarter: Sendable {
     private func waitUntilListening(
         _ process: ManagedProcess, _ app: AppRuntime, port: Int, log: (path: String, offset: Int)
     ) throws {
-        let deadline = Deadline(after: supervisor.options.appReady, time: supervisor.parts.time)
+        let deadline = Deadline(after: ready, time: supervisor.parts.time)
         var pause: UInt32 = 2000
         while true {
             try supervisor.checkNotStopping()
@@ -177,7 +194,7 @@ struct AppStarter: Sendable {
                 throw HoldfastError(
                     .timedOut,
                     "app '\(app.app.name)' does not listen on port \(port) after "
-                        + "\(supervisor.options.appReady.components.seconds) s; "
+                        + "\(ready.components.seconds) s; "
                         + LogFile.lastLines(log.path, from: log.offset),
                     hint: "Let it listen on the address in PORT; look into \(log.path)")
             }

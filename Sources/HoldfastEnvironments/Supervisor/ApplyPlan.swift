@@ -21,6 +21,8 @@ package struct ApplyPlan: Equatable {
     package private(set) var start: [ProcessRecord] = []
     /// Keys, in the order in which they are to be stopped: crons, workers, apps, services.
     package private(set) var stop: [String] = []
+    /// Key of a stopped app's process -> app.
+    private var stoppedApps: [String: String] = [:]
 
     /// - Parameter keepsAside: whether services that were started aside and are not wanted stay.
     package init(desired: [ProcessRecord], running: [Running], keepsAside: Bool) {
@@ -36,7 +38,10 @@ package struct ApplyPlan: Equatable {
                 continue
             } else {
                 stop.append(record.key)
-                if record.kind == .web, let app = record.app { restartedApps.insert(app) }
+                if record.kind == .web, let app = record.app {
+                    restartedApps.insert(app)
+                    stoppedApps[record.key] = app
+                }
             }
         }
         start = desired.filter { !kept.contains($0.key) }
@@ -52,6 +57,12 @@ package struct ApplyPlan: Equatable {
         let kinds = Dictionary(running.map { ($0.record.key, $0.record.kind) }) { first, _ in first }
         stop.sort { (Self.rank(kinds[$0]), $0) < (Self.rank(kinds[$1]), $1) }
         start.sort { (-Self.rank($0.kind), $0.key) < (-Self.rank($1.kind), $1.key) }
+    }
+
+    /// Keys of old apps that another process has taken the place of already: nobody has to wait for their end.
+    package var replaced: Set<String> {
+        let apps = Set(keep.filter { $0.kind == .web }.compactMap(\.app))
+        return Set(stop.filter { key in stoppedApps[key].map(apps.contains) ?? false })
     }
 
     private static func rank(_ kind: SupervisedProcess.Kind?) -> Int {
@@ -70,6 +81,8 @@ struct DesiredProcesses {
     let configuration: EnvironmentConfiguration
     /// The port of a key such as `app:ledger` or `services/db/2`.
     let port: (String) throws -> Int
+    /// What runs: an app that runs as it is wanted, maybe beside the live one, keeps its port and its key.
+    var running: [ProcessRecord] = []
 
     /// - Throws: `damaged` if the state lacks a service or an app of its configuration.
     func records() throws -> [ProcessRecord] {
@@ -107,10 +120,14 @@ struct DesiredProcesses {
         let common = try fingerprint(of: app, directory)
         var records: [ProcessRecord] = []
         if app.web?.start != nil {
-            let port = try port("app:\(app.name)")
+            let known = running.first { record in
+                record.kind == .web && record.app == app.name
+                    && record.port.map { "\(common) \($0)" } == record.fingerprint
+            }
+            let port = try known?.port ?? port("app:\(app.name)")
             records.append(
                 ProcessRecord(
-                    key: "web:\(app.name)", kind: .web, app: app.name, name: app.name,
+                    key: known?.key ?? "web:\(app.name)", kind: .web, app: app.name, name: app.name,
                     fingerprint: "\(common) \(port)", port: port))
         }
         for worker in app.workers.values.sorted(by: { $0.name < $1.name }) {

@@ -3,14 +3,6 @@ import HoldfastModel
 
 /// The logs of processes: appended to by them, read from their end by us.
 enum LogFile {
-    /// Bytes after which a log is put aside at the next start of its process.
-    static let largest = 32 << 20
-
-    /// Keeps one older log of that name.
-    static func rotateIfLarge(_ path: String) {
-        if size(path) > largest { rename(path, path + ".1") }
-    }
-
     static func size(_ path: String) -> Int {
         var status = stat()
         return lstat(path, &status) == 0 ? Int(status.st_size) : 0
@@ -25,6 +17,8 @@ enum LogFile {
         guard file >= 0 else { return "" }
         defer { close(file) }
         let end = Int(lseek(file, 0, Int32(SEEK_END)))
+        // A log that is shorter than it was has been put aside meanwhile.
+        let offset = offset > end ? 0 : offset
         let start = max(offset, end - limit)
         guard end > start else { return "" }
         var bytes = [UInt8](repeating: 0, count: end - start)

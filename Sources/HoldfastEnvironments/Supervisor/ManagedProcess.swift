@@ -15,7 +15,7 @@ package struct ProcessRecord: Codable, Sendable, Hashable {
     /// Services: the data, such as `services/db/2`, and its type.
     var service: ServiceRecord?
     var configuration: ConfigurationValue?
-    /// Services: whether it runs beside the live one.
+    /// Services and apps: whether it runs beside the live one.
     package var isAside = false
     /// Workers with a quiesce signal: where they say that they stand still.
     var notifySocket: String?
@@ -94,7 +94,7 @@ final class ManagedProcess: Sendable {
             SupervisedProcess(
                 key: key, kind: kind, app: state.record.app, name: state.record.name, phase: state.phase,
                 pid: state.handle?.pid, restarts: state.restarts, port: state.record.port,
-                lastExit: state.lastExit?.description)
+                isAside: state.record.isAside, lastExit: state.lastExit?.description)
         }
     }
 

@@ -18,7 +18,6 @@ struct ServiceStarter: Sendable {
         let (instance, adapter) = try resolve(record)
         if let manifest { try adapter.prepareRestore(instance, manifest: manifest) }
         let log = supervisor.layout.serviceLog(record.name)
-        LogFile.rotateIfLarge(log)
         let offset = LogFile.size(log)
         let process = supervisor.register(record)
         do {
@@ -119,6 +118,7 @@ struct ServiceStarter: Sendable {
 extension Supervisor {
     func startAside(_ request: AsideRequest) throws -> [String] {
         try exclusively("starting service \(request.service) aside") {
+            waitForStopping()
             var record = try DesiredProcesses.service(
                 request.service, request.record, request.configuration ?? .map([:]),
                 port: try ports.port(for: request.record.directory))

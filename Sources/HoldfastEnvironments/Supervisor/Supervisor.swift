@@ -85,6 +85,7 @@ package final class Supervisor: Sendable {
         defer { freeze.shutDown() }
         adopt()
         state.withLock { $0.isAdopted = true }
+        keepLogs()
         startThread("first apply") { [self] in
             do {
                 try applyFirst()

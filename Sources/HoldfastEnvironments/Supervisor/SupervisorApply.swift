@@ -52,18 +52,31 @@ extension Supervisor {
     }
 
     /// Stops processes: crons first, then workers, apps, services; those of a kind at the same time.
-    func stop(_ keys: [String]) throws {
+    ///
+    /// - Parameter longest: bounds the time from the signal to SIGKILL of apps, workers and crons.
+    func stop(_ keys: [String], longest: Duration? = nil) throws {
         for kinds in [[SupervisedProcess.Kind.cron, .worker], [.web], [.service]] {
             let group = keys.compactMap { process($0) }.filter { kinds.contains($0.kind) }
             try Concurrently.forEach(group, "stop") { [self] process in
-                stop(process)
+                stop(process, longest: longest)
                 forget(process)
             }
         }
     }
 
-    func stop(_ process: ManagedProcess) {
-        guard process.kind == .service else { return process.stop(timeout: options.appStop) }
+    /// An earlier switch may have left processes that still shut down.
+    func waitForStopping() {
+        let stopping = state.read { Array($0.processes.values) }.filter { $0.phase == .stopping }
+        for process in stopping {
+            _ = process.waitUntilEnded(Deadline(after: options.serviceStop, time: parts.time))
+            forget(process)
+        }
+    }
+
+    func stop(_ process: ManagedProcess, longest: Duration? = nil) {
+        guard process.kind == .service else {
+            return process.stop(timeout: min(options.appStop, longest ?? options.appStop))
+        }
         let record = process.record
         state.withLock { state in
             if let directory = record.service?.directory { state.endpoints[directory] = nil }
@@ -87,45 +100,66 @@ struct ApplyRun {
     }
 
     mutating func perform() throws {
-        waitForStopping()
+        supervisor.waitForStopping()
         guard let current = try supervisor.layout.readCurrent() else {
             try supervisor.stop(supervisor.state.read { Array($0.processes.keys) })
             supervisor.state.withLock { $0.applied = nil }
             return
         }
         let configuration = try supervisor.parts.configuration(current.deployment)
-        let ports = supervisor.ports
-        let desired = DesiredProcesses(current: current, configuration: configuration) { try ports.port(for: $0) }
-        let running = supervisor.state.read { Array($0.processes.values) }
-            .map { ApplyPlan.Running(record: $0.record, hasEnded: $0.hasEnded, isFailing: $0.phase != .running) }
-        let plan = ApplyPlan(desired: try desired.records(), running: running, keepsAside: isFirst)
-        try stopOld(plan)
+        let plan = try plan(current, configuration)
+        let replaced = plan.replaced
+        try stopOld(plan, except: replaced)
         try startServices(plan, configuration)
         let applied = Supervisor.Applied(current: current, configuration: configuration)
         supervisor.state.withLock { $0.applied = applied }
         try startApps(plan, applied)
+        // Where an app was taken over, the old one and its services can serve until all of the new is there.
+        if !replaced.isEmpty { retire(plan.stop.filter { replaced.contains($0) || isOldService($0, plan) }) }
         forgetPorts(current)
         supervisor.save()
     }
 
-    /// An earlier run may have left services that still shut down.
-    private func waitForStopping() {
-        let stopping = supervisor.state.read { Array($0.processes.values) }.filter { $0.phase == .stopping }
-        for process in stopping {
-            _ = process.waitUntilEnded(Deadline(after: supervisor.options.serviceStop, time: supervisor.parts.time))
-            supervisor.forget(process)
+    /// What is to be done; the ports of apps that are taken over are theirs from here on.
+    private func plan(_ current: CurrentState, _ configuration: EnvironmentConfiguration) throws -> ApplyPlan {
+        let ports = supervisor.ports
+        let processes = supervisor.state.read { Array($0.processes.values) }
+        var desired = DesiredProcesses(current: current, configuration: configuration) { try ports.port(for: $0) }
+        desired.running = processes.filter { !$0.hasEnded }.map(\.record)
+        let records = try desired.records()
+        for record in records where record.kind == .web {
+            if let port = record.port { try ports.assign(port, to: "app:\(record.name)") }
         }
+        let running = processes.map {
+            ApplyPlan.Running(record: $0.record, hasEnded: $0.hasEnded, isFailing: $0.phase != .running)
+        }
+        return ApplyPlan(desired: records, running: running, keepsAside: isFirst)
     }
 
+    private func isOldService(_ key: String, _ plan: ApplyPlan) -> Bool {
+        supervisor.process(key)?.kind == .service && !plan.start.contains { $0.key == key }
+    }
+
+    private var ready: Duration? { options.readyMilliseconds.map { .milliseconds($0) } }
+    /// Behind a closed gate nobody waits long for what does not want to end.
+    private var longestStop: Duration? { ready == nil ? nil : .seconds(3) }
+
     /// Apps have gone when this returns; services of old data go while the new ones come, because both may run.
-    private func stopOld(_ plan: ApplyPlan) throws {
+    ///
+    /// - Parameter replaced: apps that stay for now, and with them the services of the old data.
+    private func stopOld(_ plan: ApplyPlan, except replaced: Set<String>) throws {
         let services = Set(plan.stop.filter { supervisor.process($0)?.kind == .service })
-        try supervisor.stop(plan.stop.filter { !services.contains($0) })
+        let ended = plan.stop.filter { !services.contains($0) && !replaced.contains($0) }
+        try supervisor.stop(ended, longest: longestStop)
         let restarted = services.filter { key in plan.start.contains { $0.key == key } }
         try supervisor.stop(Array(restarted))
-        let rest = services.subtracting(restarted).compactMap { supervisor.process($0) }
+        if replaced.isEmpty { retire(Array(services.subtracting(restarted))) }
+    }
+
+    /// Ends processes that nobody needs any more, without waiting for their end.
+    private func retire(_ keys: [String]) {
         // Signalled before anything else may see them as running.
-        for process in rest {
+        for process in keys.compactMap({ supervisor.process($0) }) {
             startThread("stop \(process.key)") { [supervisor] in
                 supervisor.stop(process)
                 supervisor.forget(process)
@@ -154,7 +188,7 @@ struct ApplyRun {
             try app.makeMounts()
             if options.deployHooks, let hook = app.app.hooks.deploy { try run(hook, "deploy", of: app) }
         }
-        let starter = AppStarter(supervisor: supervisor, isFirst: isFirst)
+        let starter = AppStarter(supervisor: supervisor, isFirst: isFirst, ready: ready)
         let runtimes = Dictionary(apps.map { ($0.app.name, $0) }) { first, _ in first }
         for kind in [SupervisedProcess.Kind.web, .worker] {
             try Concurrently.forEach(plan.keep.filter { $0.kind == kind }, "keep") { record in
@@ -192,6 +226,7 @@ struct ApplyRun {
 
     /// Ports of data directories that are gone may be given to others.
     private func forgetPorts(_ current: CurrentState) {
+        try? supervisor.ports.forget { $0.hasPrefix("aside:") }
         var kept = Set(current.services.values.map(\.directory))
         if let previous = try? supervisor.layout.readPrevious() {
             kept.formUnion(previous.services.values.map(\.directory))

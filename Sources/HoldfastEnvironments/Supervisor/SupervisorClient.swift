@@ -42,6 +42,21 @@ package struct SupervisorClient: Sendable {
         let _: EmptyAnswer = try ask(.stopAside(service: service, record: record), timeout: .seconds(300))
     }
 
+    /// Starts the apps of another state beside the live ones, each on a port of its own, and waits until they listen.
+    /// An `apply` of that state takes them over. Its services have to run already.
+    ///
+    /// - Returns: app name -> port.
+    /// - Throws: `timedOut` if an app does not listen, `unavailable` if it ended. Nothing of them runs then.
+    package func startAppsAside(_ state: CurrentState) throws -> [String: Int] {
+        let answer: PortsAnswer = try ask(.startAppsAside(state), timeout: .seconds(7200))
+        return answer.ports
+    }
+
+    /// Stops everything that runs aside; what `current.json` names stays.
+    package func dropAside() throws {
+        let _: EmptyAnswer = try ask(.dropAside, timeout: .seconds(300))
+    }
+
     /// Runs a cron to its end. It starts as soon as no freeze is open.
     ///
     /// - Throws: `conflict` if it runs already or its app does not run, `notFound` if there is no such cron.

@@ -12,7 +12,6 @@ extension Supervisor {
         _ = freeze.waitUntilOpenForStarts(Deadline(after: .seconds(300), time: parts.time))
         try checkNotStopping()
         let log = layout.cronLog(appName, cronName)
-        LogFile.rotateIfLarge(log)
         let offset = LogFile.size(log)
         let process = try registerCron(appName, cronName)
         defer { forget(process) }

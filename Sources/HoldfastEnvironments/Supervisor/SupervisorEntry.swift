@@ -14,9 +14,18 @@ package enum SupervisorEntry {
     ///   - home: absolute path of the state directory.
     ///   - run: absolute path of the folder for sockets.
     ///   - user: an existing user for the processes; nil for the environment's own (as root) or ourselves.
-    package static func run(home: String, run: String, environment: EnvironmentID, user: String? = nil) throws {
+    ///   - logLimit: bytes that each log may have; nil for the default.
+    package static func run(
+        home: String, run: String, environment: EnvironmentID, user: String? = nil, logLimit: Int? = nil
+    ) throws {
         let layout = EnvironmentLayout(home: home, run: run, environment: environment)
-        let options = SupervisorOptions(user: try ProcessUser.forEnvironment(environment, named: user))
+        guard access("\(layout.directory)/\(EnvironmentIdentity.fileName)", F_OK) == 0 else {
+            throw HoldfastError(
+                .notFound, "there is no environment '\(environment)' in \(home)",
+                hint: "Start holdfast serve: it starts a supervisor for each active environment")
+        }
+        var options = SupervisorOptions(user: try ProcessUser.forEnvironment(environment, named: user))
+        if let logLimit { options.logLimit = logLimit }
         try self.run(layout: layout, parts: .standard(layout: layout), options: options)
     }
 

@@ -5,8 +5,14 @@ import HoldfastModel
 package struct ApplyOptions: Sendable, Codable, Hashable {
     /// Whether deploy and post-deploy hooks of the apps that are started run.
     package var deployHooks: Bool
+    /// Behind a closed gate: how long each thing that is started may take, and that old ones are not waited for long.
+    /// Nil: as long as it takes.
+    package var readyMilliseconds: Int64?
 
-    package init(deployHooks: Bool = false) { self.deployHooks = deployHooks }
+    package init(deployHooks: Bool = false, ready: Duration? = nil) {
+        self.deployHooks = deployHooks
+        readyMilliseconds = ready.map { Int64(Deadline.nanoseconds($0) / 1_000_000) }
+    }
 }
 
 /// What a supervisor is asked for. One answer comes for each.
@@ -15,6 +21,10 @@ enum SupervisorRequest: Codable {
     case apply(ApplyOptions)
     case startAside(AsideRequest)
     case stopAside(service: String, record: ServiceRecord)
+    /// Starts the apps of another state beside the live ones. Answered by `PortsAnswer`.
+    case startAppsAside(CurrentState)
+    /// Stops whatever runs aside and is not named by `current.json`.
+    case dropAside
     case runCron(app: String, cron: String)
     case stop
     /// The connection that this comes on is the lease: its end thaws.
@@ -37,6 +47,7 @@ struct AsideRequest: Codable {
 
 struct FreezeGranted: Codable { var hold: UInt64 }
 struct LinesAnswer: Codable { var lines: [String] }
+struct PortsAnswer: Codable { var ports: [String: Int] }
 struct EmptyAnswer: Codable {}
 
 /// What became of the workers that were asked to stand between two units of work, and of running crons.
@@ -107,7 +118,7 @@ package struct SupervisedProcess: Sendable, Codable, Hashable {
         case ended
     }
 
-    /// Such as `service:services/db/2`, `web:ledger`, `worker:ledger.tally`, `cron:ledger.stamp`.
+    /// Such as `service:services/db/2`, `web:ledger`, `web:ledger/2`, `worker:ledger.tally`, `cron:ledger.stamp`.
     package var key: String
     package var kind: Kind
     /// nil for services.
@@ -118,6 +129,8 @@ package struct SupervisedProcess: Sendable, Codable, Hashable {
     /// How often it was started again since the supervisor first started it.
     package var restarts: Int
     package var port: Int?
+    /// Whether it runs beside what is live; nil from older supervisors.
+    package var isAside: Bool?
     /// How it ended last, for people.
     package var lastExit: String?
 }

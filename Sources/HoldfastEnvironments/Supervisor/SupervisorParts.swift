@@ -71,6 +71,8 @@ package struct SupervisorOptions: Sendable {
     /// How long an operation waits for another one to end.
     package var exclusionTimeout: Duration = .seconds(600)
     package var backoff = Backoff.Limits()
+    /// Bytes that each log may have; one older part of the same size is kept beside it.
+    package var logLimit = 64 << 20
 
     package init(user: ProcessUser) { self.user = user }
 }

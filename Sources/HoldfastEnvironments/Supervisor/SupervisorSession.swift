@@ -18,6 +18,9 @@ final class SupervisorSession: ControlSession {
         case .startAside(let request):
             return try Control.encode(LinesAnswer(lines: try supervisor.startAside(request)))
         case .stopAside(let service, let record): try supervisor.stopAside(service, record)
+        case .startAppsAside(let state):
+            return try Control.encode(PortsAnswer(ports: try supervisor.startAppsAside(state)))
+        case .dropAside: try supervisor.dropAside()
         case .runCron(let app, let cron): return try Control.encode(try supervisor.runCron(app, cron))
         case .stop: try supervisor.stopAll()
         case .beginFreeze(let milliseconds): return try begin(.milliseconds(milliseconds))

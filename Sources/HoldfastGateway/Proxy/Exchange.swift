@@ -10,7 +10,7 @@ import NIOCore
 /// that did not wait for it would freeze the app in the middle.
 final class Exchange: GateParty {
     let id: RequestID
-    let key: UpstreamKey
+    private(set) var key: UpstreamKey
     let request: ForwardedRequest
     let proxy: Proxy
     let gate: Gate
@@ -83,10 +83,19 @@ final class Exchange: GateParty {
         guard case .gate = state else { return }
         state = .connecting
         since = proxy.now
+        if waited != nil { followRoutes() }
         response.waited = waited
         connectUntil = since + UInt64(proxy.limits.connectMilliseconds) * 1_000_000
         proxy.exchanges[id] = self
         connect(pause: .milliseconds(20))
+    }
+
+    /// The app may have moved to another port behind the closed gate.
+    private func followRoutes() {
+        guard let route = proxy.routes.route(host: request.host, path: request.head.path),
+            route.environment == key.environment, case .upstream(let upstream) = route.kind
+        else { return }
+        key.upstream = upstream
     }
 
     func gateRefused(_ reason: GateRefusal) {

@@ -166,6 +166,8 @@ extension House {
         switchLimits.lease = holdLimits.lease
         switchLimits.drain = holdLimits.drain
         switchLimits.patience = holdLimits.patience
+        if let seconds = settings.buildTimeoutSeconds { buildTimeout = .seconds(seconds) }
+        if let milliseconds = settings.switchReadyMilliseconds { switchReady = .milliseconds(milliseconds) }
     }
 }
 

@@ -11,6 +11,7 @@ import HoldfastServer
 struct HouseOperations: Operations {
     let catalogue: Catalogue
     let desk: ActivityDesk
+    let runner: ActivityRunner
     let house: House
     let home: StateDirectory
     let hooks: PushHooks
@@ -18,7 +19,28 @@ struct HouseOperations: Operations {
     let publicURL: String?
 
     func submit(_ request: OperationRequest, by user: UserID) throws -> Activity {
-        try desk.submit(request, by: try catalogue.user(user))
+        let activity = try desk.submit(request, by: try catalogue.user(user))
+        if case .deleteEnvironment(let environment) = request { cancelBuilds(of: environment) }
+        return activity
+    }
+
+    func cancelRunning(_ activity: Activity) throws {
+        guard activity.type.builds else {
+            throw HoldfastError(
+                .conflict,
+                "activity \(activity.id) is in_progress, and what runs as \(activity.type.rawValue) cannot be "
+                    + "cancelled", hint: "Wait until it has ended")
+        }
+        try runner.cancel(activity.id)
+    }
+
+    /// What builds, or waits to build, for an environment that goes.
+    private func cancelBuilds(of environment: EnvironmentID) {
+        for activity in (try? catalogue.openActivities()) ?? []
+        where activity.environment == environment && activity.state == .pending && activity.type.builds {
+            try? catalogue.cancelActivity(activity.id, at: house.time.now())
+        }
+        runner.cancelBuilds(of: environment)
     }
 
     func check(_ request: OperationRequest) throws { try desk.check(request) }

@@ -18,29 +18,43 @@ struct HouseSupervisors: Supervisors {
 
     func stop(_ environment: EnvironmentID) throws {
         let layout = EnvironmentLayout(home: home.path, run: home.run, environment: environment)
-        let client = SupervisorClient(socketPath: layout.socket)
-        do {
-            try client.stop()
-        } catch let error as HoldfastError where error.code == .unavailable {
-            // Nobody answers. A new supervisor adopts what still runs, and stops it.
-            try launcher.ensureSupervisor(environment).stop()
-        }
+        try launcher.stopSupervisor(layout)
     }
 
-    func publishRoutes() throws {
+    func publishRoutes(beside: [EnvironmentID: [String: Int]]) throws {
         var configuration = GatewayConfiguration()
         for environment in try catalogue.allEnvironments() where environment.status == .active {
-            configuration.routes += try routes(of: environment)
+            do {
+                configuration.routes += try routes(of: environment, beside[environment.id] ?? [:])
+            } catch {
+                // One that is damaged must not take the others with it.
+                launcher.logger.error(
+                    "an environment has no routes",
+                    metadata: ["environment": "\(environment.id)", "error": "\(error)"])
+            }
         }
         try gateway.configure(configuration)
     }
 
-    private func routes(of environment: Environment) throws -> [GatewayRoute] {
+    func routedPorts(_ environment: EnvironmentID) throws -> Set<Int> {
+        guard let bytes = try DurableFile.read(home.gatewayRoutes) else { return [] }
+        let configuration = try JSONDecoder().decode(GatewayConfiguration.self, from: Data(bytes))
+        return Set(
+            configuration.routes.compactMap { route in
+                guard route.environment == environment, case .upstream(.tcp(_, let port)) = route.kind else {
+                    return nil
+                }
+                return port
+            })
+    }
+
+    /// - Parameter beside: app name -> port, where that is not the one on record.
+    private func routes(of environment: Environment, _ beside: [String: Int]) throws -> [GatewayRoute] {
         let layout = EnvironmentLayout(home: home.path, run: home.run, environment: environment.id)
         guard let current = try layout.readCurrent() else { return [] }
         let identity = try EnvironmentIdentity.read(from: layout.directory)
         let configuration = try EnvironmentConfiguration.parse(current.deployment.configuration)
-        let ports = try layout.readPorts()
+        let ports = try layout.readPorts().merging(beside) { $1 }
         // Routes of both schemes lead to the same app; the gateway itself speaks HTTP.
         var seen: Set<String> = []
         return configuration.routes.compactMap { route in

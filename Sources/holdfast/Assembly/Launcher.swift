@@ -4,6 +4,7 @@ import HoldfastEnvironments
 import HoldfastGateway
 import HoldfastModel
 import Logging
+import Synchronization
 
 /// Starts the two other processes of an installation, detached: they outlive this one, and this one finds them again.
 struct Launcher: Sendable {
@@ -12,6 +13,7 @@ struct Launcher: Sendable {
     let logger: Logger
     /// Two threads that miss the same process must not both start it.
     private let starting = NSLock()
+    private let changing = EnvironmentLocks()
 
     init(home: StateDirectory, settings: Settings, logger: Logger) {
         self.home = home
@@ -36,18 +38,51 @@ struct Launcher: Sendable {
     }
 
     /// Makes sure that the environment has a supervisor.
-    func ensureSupervisor(_ environment: EnvironmentID) throws -> SupervisorClient {
+    ///
+    /// - Parameter condition: asked once nobody else can start or stop it; no leaves all as it is.
+    /// - Throws: `conflict` if the condition does not hold.
+    @discardableResult
+    func ensureSupervisor(
+        _ environment: EnvironmentID, onlyIf condition: () -> Bool = { true }
+    ) throws -> SupervisorClient {
         let layout = EnvironmentLayout(home: home.path, run: home.run, environment: environment)
         let client = SupervisorClient(socketPath: layout.socket)
         if (try? client.status()) != nil { return client }
-        starting.lock()
-        defer { starting.unlock() }
-        if (try? client.status()) != nil { return client }
+        return try changing.alone(environment) {
+            if (try? client.status()) != nil { return client }
+            guard condition() else {
+                throw HoldfastError(.conflict, "environment \(environment) is not to run")
+            }
+            return try startSupervisor(layout, client)
+        }
+    }
+
+    /// Ends the supervisor and all it owns; nothing of it writes any more when this returns.
+    func stopSupervisor(_ layout: EnvironmentLayout) throws {
+        let client = SupervisorClient(socketPath: layout.socket)
+        try changing.alone(layout.environment) {
+            if (try? client.status()) == nil {
+                // Nobody answers. A new supervisor adopts what still runs, and stops it; else there is nothing to do.
+                guard layout.hasProcesses else { return }
+                _ = try startSupervisor(layout, client)
+            }
+            let process = ProcessHandle(pid: try client.status().pid)
+            try client.stop()
+            guard let process, process.wait(timeout: .seconds(30)) == nil else { return }
+            logger.error("a supervisor does not end and is killed", metadata: ["pid": "\(process.pid)"])
+            process.signal(SIGKILL)
+            _ = process.wait(timeout: .seconds(10))
+        }
+    }
+
+    private func startSupervisor(_ layout: EnvironmentLayout, _ client: SupervisorClient) throws -> SupervisorClient {
+        let environment = layout.environment
         logger.notice("starting a supervisor", metadata: ["environment": "\(environment)"])
         try layout.create()
         let log = layout.superviseLog
         var arguments = ["supervise", "--home", home.path, "--run", home.run, "--environment", environment.rawValue]
         if let user = settings.environmentUser { arguments += ["--user", user] }
+        if let limit = settings.logLimitMebibytes { arguments += ["--log-limit", "\(limit)"] }
         try start(arguments, log: log)
         _ = try waitFor("the supervisor of environment \(environment)", log: log) { try client.status() }
         return client
@@ -84,5 +119,22 @@ struct Launcher: Sendable {
         throw HoldfastError(
             .unavailable, "\(what) did not start\(end.isEmpty ? "" : ": \(end)")", hint: "Look into \(log)", cause: last
         )
+    }
+}
+
+/// One lock for each environment.
+final class EnvironmentLocks: Sendable {
+    private let locks = Mutex<[EnvironmentID: NSLock]>([:])
+
+    /// Runs one body at a time for an environment.
+    func alone<Result>(_ environment: EnvironmentID, _ body: () throws -> Result) rethrows -> Result {
+        let lock = locks.withLock { locks in
+            let lock = locks[environment] ?? NSLock()
+            locks[environment] = lock
+            return lock
+        }
+        lock.lock()
+        defer { lock.unlock() }
+        return try body()
     }
 }

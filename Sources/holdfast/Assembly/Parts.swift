@@ -30,14 +30,16 @@ final class Parts: Sendable {
         let hooks = PushHooks(home: home)
         self.runner = runner
         operations = HouseOperations(
-            catalogue: catalogue, desk: desk, house: house, home: home, hooks: hooks, publicURL: settings.url)
+            catalogue: catalogue, desk: desk, runner: runner, house: house, home: home, hooks: hooks,
+            publicURL: settings.url)
         crons = CronTicker(house: house, desk: desk, maximumJitter: settings.cronJitterSeconds)
         watch = ProcessWatch(house: house, launcher: launcher, gatewayListen: listen.gateway)
         let receiver = PushReceiver(catalogue: catalogue, desk: desk, home: home, time: house.time)
         pushes = ControlServer(path: "\(home.run)/serve.sock") { PushSession(receiver: receiver) }
         try watch.startEnvironments()
-        try house.supervisors.publishRoutes()
+        // First what was open: where the gateway leads to says how far an interrupted switch had come.
         try runner.start()
+        try house.supervisors.publishRoutes()
         try receiver.catchUp()
         try pushes.start()
         crons.start()
@@ -79,7 +81,12 @@ final class ProcessWatch: Sendable {
     func startEnvironments() throws {
         for environment in try house.catalogue.allEnvironments() where environment.status == .active {
             do {
-                _ = try house.supervisors.client(environment.id)
+                try launcher.ensureSupervisor(environment.id) { [house] in
+                    (try? house.catalogue.environment(environment.id))?.status == .active
+                }
+            } catch let error as HoldfastError where error.code == .conflict {
+                // It was stopped since we looked.
+                continue
             } catch {
                 logger.error(
                     "an environment does not start",

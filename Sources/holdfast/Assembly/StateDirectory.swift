@@ -77,6 +77,12 @@ struct Settings: Codable, Sendable {
     var holdCapMilliseconds = 15_000
     /// How long a backup waits, with the gate open, for a request that stands in the way. Absent in old files.
     var drainPatienceMilliseconds: Int? = 60_000
+    /// Seconds that one build hook may take; nil for 900.
+    var buildTimeoutSeconds: Int?
+    /// Mebibytes that a log may have; nil for 64.
+    var logLimitMebibytes: Int?
+    /// From the closing of the gate until a new state that could not run beside the old one is up; nil for 12000.
+    var switchReadyMilliseconds: Int?
 
     init(home: StateDirectory) {
         sites = ["site-a", "site-b"].map {
@@ -117,6 +123,14 @@ struct Settings: Codable, Sendable {
         guard (1...sites.count).contains(quorum) else {
             throw HoldfastError(
                 .invalidInput, "quorum in \(home.settings) is \(quorum)", hint: "Use 1 to \(sites.count)")
+        }
+        guard (1...86_400).contains(buildTimeoutSeconds ?? 900), (1...1_048_576).contains(logLimitMebibytes ?? 64),
+            (1000...20_000).contains(switchReadyMilliseconds ?? 12_000)
+        else {
+            throw HoldfastError(
+                .invalidInput, "a time or a size in \(home.settings) is out of range",
+                hint: "Use buildTimeoutSeconds from 1 to 86400, logLimitMebibytes from 1, switchReadyMilliseconds "
+                    + "from 1000 to 20000")
         }
         guard holdLeaseMilliseconds >= 200, holdCapMilliseconds <= 30_000, holdCapMilliseconds >= holdLeaseMilliseconds
         else {

@@ -80,7 +80,11 @@ struct GitHook: AsyncParsableCommand {
             let message = PushMessage(project: project, branch: branch, commit: commit, user: pusher?.user)
             guard let activity = try await queue(message, home, output) else { continue }
             let succeeded = try await follow(activity, of: branch, project, home)
-            failed = failed || !succeeded
+            guard !succeeded else { continue }
+            failed = true
+            output.error(
+                "Branch \(branch) is at \(commit.prefix(12)) now, but its deployment did not succeed: what ran before "
+                    + "goes on. Correct it and push again, or run environment:redeploy; see activity:log \(activity).")
         }
         if failed { throw CommandFailure(.failure) }
     }

@@ -40,15 +40,23 @@ struct SuperviseVerb: ParsableCommand {
     @Option(help: ArgumentHelp("An existing user for all processes.", valueName: "name"))
     var user: String?
 
+    @Option(help: ArgumentHelp("The size at which a log is put aside.", valueName: "mebibytes"))
+    var logLimit: Int?
+
     @Option(help: ArgumentHelp("The environment's immutable id.", valueName: "id"))
     var environment: String
 
     func run() throws {
+        guard (1...1_048_576).contains(logLimit ?? 1) else {
+            throw HoldfastError(.invalidInput, "--log-limit is \(logLimit ?? 0)", hint: "Use 1 to 1048576")
+        }
         guard let id = EnvironmentID(environment) else {
             throw HoldfastError(.invalidInput, "'\(environment)' is not the id of an environment")
         }
         let home = options.stateDirectory
-        try SupervisorEntry.run(home: home.path, run: runDirectory ?? home.run, environment: id, user: user)
+        try SupervisorEntry.run(
+            home: home.path, run: runDirectory ?? home.run, environment: id, user: user,
+            logLimit: logLimit.map { $0 << 20 })
     }
 }
 

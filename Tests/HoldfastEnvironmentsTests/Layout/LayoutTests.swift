@@ -106,4 +106,65 @@ struct LayoutTests {
         try registry.forget { $0.hasPrefix("services/") }
         #expect(try PortRegistry(file: home.layout.portsFile).all == ["app:ledger": other])
     }
+
+    @Test func `what the files of states name is never removed, whoever asks, and nothing if they cannot be read`()
+        throws
+    {
+        let home = try ScratchHome()
+        let layout = home.layout
+        func make(_ prefix: String) throws -> String {
+            let directory = try layout.nextDirectory(prefix)
+            try FileManager.default.createDirectory(
+                atPath: layout.absolute(directory), withIntermediateDirectories: false)
+            return directory
+        }
+        func isThere(_ directory: String) throws -> Bool {
+            FileManager.default.fileExists(atPath: try layout.absolute(directory))
+        }
+        var state = home.state(generation: 2)
+        let (live, kept, begun) = try (make("services/db"), make("mounts/app/files"), make("apps/app"))
+        state.services["db"] = ServiceRecord(type: "postgresql:15", directory: live)
+        try layout.writeCurrent(state)
+        var previous = home.state(generation: 1)
+        previous.mounts["app"] = ["files": kept]
+        try layout.writePrevious(previous)
+        #expect(try layout.readAside() == [live, kept, begun])
+
+        // As when a full disk kept a switch from putting the old state back: what was new is live.
+        try Data("{".utf8).write(to: URL(fileURLWithPath: layout.previousFile))
+        layout.discardAside()
+        #expect(throws: HoldfastError.self) { try layout.removeUnnamed([live, kept, begun]) }
+        for directory in [live, kept, begun] { #expect(try isThere(directory), "\(directory)") }
+
+        try layout.writePrevious(previous)
+        try layout.removeUnnamed([live, kept])
+        layout.discardAside()
+        #expect(try isThere(live) && isThere(kept))
+        #expect(try !isThere(begun))
+        #expect(try layout.readAside() == [])
+        #expect(throws: HoldfastError.self) { try layout.removeUnnamed(["../../etc"]) }
+    }
+
+    @Test func `a tree that is deeper than a path can be is removed with its environment`() throws {
+        let home = try ScratchHome()
+        let deep = "\(home.layout.directory)/mounts/deep"
+        let outcome = try Self.nest(deep)
+        #expect(outcome == 0)
+        try home.layout.removeData()
+        #expect(!FileManager.default.fileExists(atPath: home.layout.directory))
+    }
+
+    /// Makes directories below each other until their path is longer than the system takes.
+    private static func nest(_ path: String) throws -> Int32 {
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: "/usr/bin/python3")
+        process.arguments = [
+            "-c",
+            "import os, sys\nos.mkdir(sys.argv[1]); os.chdir(sys.argv[1])\n"
+                + "for _ in range(40):\n    os.mkdir('d' * 200); os.chdir('d' * 200)\n", path,
+        ]
+        try process.run()
+        process.waitUntilExit()
+        return process.terminationStatus
+    }
 }

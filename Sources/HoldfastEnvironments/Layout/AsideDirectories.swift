@@ -1,0 +1,75 @@
+import Foundation
+import HoldfastModel
+
+extension CurrentState {
+    /// All directories that the state names, relative to the environment's.
+    package var directories: [String] {
+        Array(apps.values) + services.values.map(\.directory) + mounts.values.flatMap(\.values)
+    }
+}
+
+/// What is made beside the live data: on record from before it is there, so that a crash cannot leave it behind.
+extension EnvironmentLayout {
+    /// Directories of an activity that has not come to its end; relative to the environment's.
+    package func readAside() throws -> [String] {
+        guard let bytes = try DurableFile.read(asideFile) else { return [] }
+        return try JSONDecoder().decode([String].self, from: Data(bytes))
+    }
+
+    func note(aside directory: String) throws {
+        // A list that cannot be read costs the space of what it named, and must not stop all that is new.
+        var known = (try? readAside()) ?? []
+        guard !known.contains(directory) else { return }
+        known.append(directory)
+        try DurableFile.write(Array(try JSONEncoder().encode(known)), to: asideFile)
+    }
+
+    /// Deletes directories that no state of the environment needs: whatever `current.json` or `previous.json` names
+    /// stays, whoever asks. A directory that cannot be deleted costs space, nothing else.
+    ///
+    /// - Throws: if one of the two files cannot be read: then nothing is removed.
+    package func removeUnnamed(_ directories: [String]) throws {
+        let named = Set([try readCurrent(), try readPrevious()].compactMap { $0 }.flatMap(\.directories))
+        for directory in directories where !named.contains(directory) {
+            let path = try absolute(directory)
+            for file in ["\(path).index", "\(path).index.lock"] { unlink(file) }
+            guard FileTree.kind(of: path) != nil else { continue }
+            try? FileTree.remove(path)
+        }
+    }
+
+    /// The activity has failed: what it had begun goes, unless a state names it. If that cannot be told, everything
+    /// stays for the next start to look at.
+    package func discardAside() { _ = try? removeAside() }
+
+    /// The activity has ended, and what it made is live or gone.
+    package func settleAside() { unlink(asideFile) }
+
+    /// After a crash: removes what is on record and what neither `current.json` nor `previous.json` names.
+    ///
+    /// - Returns: what was removed.
+    /// - Throws: if one of the files cannot be read: then nothing is removed.
+    @discardableResult
+    package func removeAside() throws -> [String] {
+        let aside = try readAside()
+        guard !aside.isEmpty else { return [] }
+        let states = [try readCurrent(), try readPrevious()].compactMap { $0 }
+        let named = Set(states.flatMap(\.directories))
+        var removed: [String] = []
+        for directory in aside where !named.contains(directory) {
+            let path = try absolute(directory)
+            for file in ["\(path).index", "\(path).index.lock"] { unlink(file) }
+            guard FileTree.kind(of: path) != nil else { continue }
+            try FileTree.remove(path)
+            removed.append(directory)
+        }
+        settleAside()
+        return removed
+    }
+
+    /// Whether processes of the environment run, with or without a supervisor.
+    package var hasProcesses: Bool {
+        ProcessFile(path: processesFile).read().contains { $0.handle.isAlive }
+            || !ProcessFile.marked(environment).isEmpty
+    }
+}
