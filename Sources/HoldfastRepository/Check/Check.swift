@@ -204,8 +204,8 @@ final class CheckRun: @unchecked Sendable {
         }
     }
 
-    /// Reads a pack and verifies its hash, its header and each of its blobs. If the copy at hand is damaged an intact one
-    /// of another site is looked for; which sites have damaged ones is told with the sites.
+    /// Reads a pack and verifies its hash, its header and each of its blobs. If the copy at hand is damaged an intact
+    /// one of another site is looked for; which sites have damaged ones is told with the sites.
     private func verify(_ id: ObjectID, _ name: BlobName, _ reader: BlobReader) throws {
         var bytes = try repository.store.get(name)
         var state = try look(at: bytes, id, reader)
