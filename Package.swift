@@ -137,13 +137,13 @@ let package = Package(
         .testTarget(name: "HoldfastControlTests", dependencies: ["HoldfastControl", "HoldfastModel"]),
         .testTarget(
             name: "HoldfastEnvironmentsTests",
-            dependencies: ["HoldfastControl", "HoldfastEnvironments", "HoldfastModel"]),
+            dependencies: ["HoldfastControl", "HoldfastEnvironments", "HoldfastModel", "HoldfastTestSupport"]),
         .testTarget(
             name: "HoldfastGatewayTests",
             dependencies: [
-                "HoldfastControl", "HoldfastGateway", "HoldfastModel", nioCore,
+                "HoldfastControl", "HoldfastGateway", "HoldfastModel", "HoldfastTestSupport", nioCore,
             ]),
-        .testTarget(name: "HoldfastModelTests", dependencies: ["HoldfastModel"]),
+        .testTarget(name: "HoldfastModelTests", dependencies: ["HoldfastModel", "HoldfastTestSupport"]),
         .testTarget(
             name: "HoldfastRepositoryTests",
             dependencies: [
@@ -154,7 +154,7 @@ let package = Package(
             name: "HoldfastRepositoryCommandsTests",
             dependencies: [
                 "HoldfastBlobStore", "HoldfastCommands", "HoldfastModel", "HoldfastRepository",
-                "HoldfastRepositoryCommands", argumentParser,
+                "HoldfastRepositoryCommands", "HoldfastTestSupport", argumentParser,
             ]),
         .testTarget(
             name: "HoldfastServerTests",

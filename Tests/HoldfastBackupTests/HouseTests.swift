@@ -82,7 +82,7 @@ import Testing
         let bench = try Bench()
         let directory = bench.house.gitDirectory(bench.project)
         let git = try GitRepository.create(path: directory, defaultBranch: "main")
-        let work = "\(bench.folder)/work"
+        let work = "\(bench.folder)/checkout"
         try FileManager.default.createDirectory(atPath: work, withIntermediateDirectories: true)
         try Data((0..<(4 << 20)).map { UInt8(truncatingIfNeeded: $0 &* $0 >> 7) })
             .write(to: URL(fileURLWithPath: "\(work)/file"))

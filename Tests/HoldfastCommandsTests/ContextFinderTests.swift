@@ -29,29 +29,31 @@ import Testing
 
     @Test func `a checkout of a repository in the home is its project, from any folder in it`() async throws {
         try await withTemporaryDirectory { root in
-            try checkout(root + "/work", branch: "feature/x")
-            try git("remote", "add", "origin", "\(root)/home/projects/shop/repository.git", in: root + "/work")
-            try FileManager.default.createDirectory(atPath: root + "/work/a/b", withIntermediateDirectories: true)
-            let found = try finder(home: root + "/home").find(from: root + "/work/a/b")
-            #expect(found == .init(project: try #require(ProjectID("shop")), branch: "feature/x", root: root + "/work"))
+            try checkout(root + "/checkout", branch: "feature/x")
+            try git("remote", "add", "origin", "\(root)/home/projects/shop/repository.git", in: root + "/checkout")
+            try FileManager.default.createDirectory(atPath: root + "/checkout/a/b", withIntermediateDirectories: true)
+            let found = try finder(home: root + "/home").find(from: root + "/checkout/a/b")
+            #expect(
+                found == .init(project: try #require(ProjectID("shop")), branch: "feature/x", root: root + "/checkout"))
         }
     }
 
     @Test func `a branch that follows another one means that one`() async throws {
         try await withTemporaryDirectory { root in
-            try checkout(root + "/work", branch: "mine")
-            try git("remote", "add", "holdfast", "file://\(root)/home/projects/shop/repository.git", in: root + "/work")
-            try git("config", "branch.mine.remote", "holdfast", in: root + "/work")
-            try git("config", "branch.mine.merge", "refs/heads/feature/x", in: root + "/work")
-            #expect(try finder(home: root + "/home").find(from: root + "/work")?.branch == "feature/x")
+            try checkout(root + "/checkout", branch: "mine")
+            try git(
+                "remote", "add", "holdfast", "file://\(root)/home/projects/shop/repository.git", in: root + "/checkout")
+            try git("config", "branch.mine.remote", "holdfast", in: root + "/checkout")
+            try git("config", "branch.mine.merge", "refs/heads/feature/x", in: root + "/checkout")
+            #expect(try finder(home: root + "/home").find(from: root + "/checkout")?.branch == "feature/x")
         }
     }
 
     @Test func `a worktree has its own branch and the remotes of its repository`() async throws {
         try await withTemporaryDirectory { root in
-            try checkout(root + "/work")
-            try git("remote", "add", "origin", "http://127.0.0.1:7070/shop.git", in: root + "/work")
-            try git("worktree", "add", "-q", "-b", "topic", root + "/tree", in: root + "/work")
+            try checkout(root + "/checkout")
+            try git("remote", "add", "origin", "http://127.0.0.1:7070/shop.git", in: root + "/checkout")
+            try git("worktree", "add", "-q", "-b", "topic", root + "/tree", in: root + "/checkout")
             let found = try finder(home: root + "/home").find(from: root + "/tree")
             #expect(found?.project.rawValue == "shop")
             #expect(found?.branch == "topic")
@@ -60,10 +62,10 @@ import Testing
 
     @Test func `a detached HEAD has a project and no branch`() async throws {
         try await withTemporaryDirectory { root in
-            try checkout(root + "/work")
-            try git("remote", "add", "origin", "http://127.0.0.1:7070/shop.git", in: root + "/work")
-            try git("checkout", "-q", "--detach", in: root + "/work")
-            let found = try finder(home: root + "/home").find(from: root + "/work")
+            try checkout(root + "/checkout")
+            try git("remote", "add", "origin", "http://127.0.0.1:7070/shop.git", in: root + "/checkout")
+            try git("checkout", "-q", "--detach", in: root + "/checkout")
+            let found = try finder(home: root + "/home").find(from: root + "/checkout")
             #expect(found?.project.rawValue == "shop")
             #expect(found?.branch == nil)
         }
@@ -71,16 +73,16 @@ import Testing
 
     @Test func `holdfast goes before origin, and two others are refused`() async throws {
         try await withTemporaryDirectory { root in
-            try checkout(root + "/work")
-            try git("remote", "add", "one", "http://127.0.0.1:7070/one.git", in: root + "/work")
-            try git("remote", "add", "two", "http://127.0.0.1:7070/two.git", in: root + "/work")
+            try checkout(root + "/checkout")
+            try git("remote", "add", "one", "http://127.0.0.1:7070/one.git", in: root + "/checkout")
+            try git("remote", "add", "two", "http://127.0.0.1:7070/two.git", in: root + "/checkout")
             let finder = try finder(home: root + "/home")
-            let error = #expect(throws: HoldfastError.self) { try finder.find(from: root + "/work") }
+            let error = #expect(throws: HoldfastError.self) { try finder.find(from: root + "/checkout") }
             #expect(error?.message.contains("one, two") == true)
-            try git("remote", "add", "origin", "http://127.0.0.1:7070/three.git", in: root + "/work")
-            #expect(try finder.find(from: root + "/work")?.project.rawValue == "three")
-            try git("remote", "add", "holdfast", "http://127.0.0.1:7070/four.git", in: root + "/work")
-            #expect(try finder.find(from: root + "/work")?.project.rawValue == "four")
+            try git("remote", "add", "origin", "http://127.0.0.1:7070/three.git", in: root + "/checkout")
+            #expect(try finder.find(from: root + "/checkout")?.project.rawValue == "three")
+            try git("remote", "add", "holdfast", "http://127.0.0.1:7070/four.git", in: root + "/checkout")
+            #expect(try finder.find(from: root + "/checkout")?.project.rawValue == "four")
         }
     }
 
@@ -88,10 +90,10 @@ import Testing
         try await withTemporaryDirectory { root in
             let finder = try finder(home: root + "/home")
             #expect(try finder.find(from: root) == nil)
-            try checkout(root + "/work")
-            #expect(try finder.find(from: root + "/work") == nil)
-            try git("remote", "add", "origin", "https://github.com/somebody/thing.git", in: root + "/work")
-            #expect(try finder.find(from: root + "/work") == nil)
+            try checkout(root + "/checkout")
+            #expect(try finder.find(from: root + "/checkout") == nil)
+            try git("remote", "add", "origin", "https://github.com/somebody/thing.git", in: root + "/checkout")
+            #expect(try finder.find(from: root + "/checkout") == nil)
         }
     }
 
@@ -112,7 +114,7 @@ import Testing
 
     @Test func `Git's own spellings of a configuration are understood`() async throws {
         try await withTemporaryDirectory { root in
-            try checkout(root + "/work")
+            try checkout(root + "/checkout")
             let text = """
                 [core] bare = false ; a comment
                 # [remote "no"]
@@ -122,8 +124,8 @@ import Testing
                 [branch "ma\\"in"]
                 \tremote
                 """
-            try text.write(toFile: root + "/work/.git/config", atomically: true, encoding: .utf8)
-            #expect(try finder(home: root).find(from: root + "/work")?.project.rawValue == "shop")
+            try text.write(toFile: root + "/checkout/.git/config", atomically: true, encoding: .utf8)
+            #expect(try finder(home: root).find(from: root + "/checkout")?.project.rawValue == "shop")
         }
     }
 }

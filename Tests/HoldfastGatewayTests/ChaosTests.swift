@@ -1,6 +1,7 @@
 import Foundation
 import HoldfastGateway
 import HoldfastModel
+import HoldfastTestSupport
 import Synchronization
 import Testing
 

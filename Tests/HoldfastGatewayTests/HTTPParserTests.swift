@@ -1,5 +1,6 @@
 import Foundation
 import HoldfastGateway
+import HoldfastTestSupport
 import NIOCore
 import Testing
 

@@ -1,20 +1,8 @@
 import Foundation
 import HoldfastGateway
 import HoldfastModel
+import HoldfastTestSupport
 import Testing
-
-/// A small generator that gives the same numbers for the same seed.
-struct SeededGenerator: RandomNumberGenerator {
-    private var state: UInt64
-    init(seed: UInt64) { state = seed }
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var value = state
-        value = (value ^ (value >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        value = (value ^ (value >> 27)) &* 0x94d0_49bb_1331_11eb
-        return value ^ (value >> 31)
-    }
-}
 
 /// Drives a `HoldState` with random events, and keeps its own books of what must be true.
 private struct Simulation {

@@ -1,18 +1,7 @@
 import Foundation
 import HoldfastModel
+import HoldfastTestSupport
 import Testing
-
-/// A generator whose numbers follow from its seed (SplitMix64).
-private struct SeededGenerator: RandomNumberGenerator {
-    var state: UInt64
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94d0_49bb_1331_11eb
-        return mixed ^ (mixed >> 31)
-    }
-}
 
 struct IdentifierTests {
     @Test(arguments: ["", "-x", "A", "a/b", "..", "a b", "ä", "a\0", String(repeating: "a", count: 65)])
@@ -23,8 +12,8 @@ struct IdentifierTests {
     }
 
     @Test func `random identifiers have the length of their kind, are valid, and follow from the generator`() {
-        var generator = SeededGenerator(state: 7)
-        var again = SeededGenerator(state: 7)
+        var generator = SeededGenerator(seed: 7)
+        var again = SeededGenerator(seed: 7)
         for _ in 0..<200 {
             let id = BackupID.random(using: &generator)
             #expect(id.rawValue.count == 26)

@@ -4,6 +4,7 @@ import Glibc
 import HoldfastCommands
 import HoldfastModel
 import HoldfastRepositoryCommands
+import HoldfastTestSupport
 import Synchronization
 import Testing
 
@@ -12,21 +13,7 @@ struct TestRoot: AsyncParsableCommand {
     static let configuration = CommandConfiguration(commandName: "holdfast", subcommands: [RepositoryVerb.self])
 }
 
-/// A directory that is gone when nobody holds it any more.
-final class Place: Sendable {
-    let path: String
-
-    init() throws {
-        var template = Array("/tmp/holdfast-verbs-XXXXXX".utf8CString)
-        guard mkdtemp(&template) != nil else { throw HoldfastError(.system, "no temporary directory") }
-        path = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
-        chmod(path, 0o755)
-    }
-
-    deinit { try? FileManager.default.removeItem(atPath: path) }
-
-    func callAsFunction(_ name: String) -> String { path + "/" + name }
-
+extension ScratchFolder {
     /// Makes a file with all directories above it.
     @discardableResult
     func write(_ name: String, _ text: String) throws -> String {
@@ -93,7 +80,7 @@ func run(
     process.arguments = arguments
     process.currentDirectoryURL = URL(fileURLWithPath: directory)
     process.environment = ProcessInfo.processInfo.environment.merging(variables) { $1 }
-    let place = try Place()
+    let place = try ScratchFolder()
     try place.write("out", "")
     try place.write("error", "")
     try (input ?? Data()).write(to: URL(fileURLWithPath: place("in")))
@@ -107,7 +94,7 @@ func run(
 
 /// A repository that both programs work on.
 struct Both {
-    let place: Place
+    let place: ScratchFolder
     let path: String
     var password = "secret"
     static let binary = ProcessInfo.processInfo.environment["HOLDFAST_BINARY"] ?? ".build/release/holdfast"
@@ -115,8 +102,8 @@ struct Both {
     var variables: [String: String] { ["RESTIC_REPOSITORY": path, "RESTIC_PASSWORD": password] }
 
     /// Makes it with restic: its keys cost more than ours need.
-    init(_ name: String = "repository", place: Place? = nil) throws {
-        self.place = try place ?? Place()
+    init(_ name: String = "repository", place: ScratchFolder? = nil) throws {
+        self.place = try place ?? ScratchFolder()
         path = self.place(name)
         try restic("init")
     }

@@ -2,20 +2,8 @@ import Foundation
 import HoldfastBlobStore
 import HoldfastModel
 import HoldfastRepository
+import HoldfastTestSupport
 import Testing
-
-/// SplitMix64: small, seeded, the same everywhere.
-struct SeededGenerator: RandomNumberGenerator {
-    private var state: UInt64
-    init(_ seed: UInt64) { state = seed }
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var value = state
-        value = (value ^ value >> 30) &* 0xBF58_476D_1CE4_E5B9
-        value = (value ^ value >> 27) &* 0x94D0_49BB_1331_11EB
-        return value ^ value >> 31
-    }
-}
 
 @Suite struct ForgetTests {
     /// Snapshots of several hosts and tags at random times over some years, dense and sparse, some in the future.
@@ -70,7 +58,7 @@ struct SeededGenerator: RandomNumberGenerator {
     }
 
     @Test func `decisions and reasons are restic's for random snapshots and policies`() throws {
-        var generator = SeededGenerator(41)
+        var generator = SeededGenerator(seed: 41)
         let both = try Both()
         try fill(both, count: 90, &generator)
         var removed = 0
@@ -100,7 +88,7 @@ struct SeededGenerator: RandomNumberGenerator {
     }
 
     @Test func `unlimited counts keep all, and negative ones are refused`() throws {
-        var generator = SeededGenerator(43)
+        var generator = SeededGenerator(seed: 43)
         let both = try Both()
         try fill(both, count: 6, &generator)
         let all = both.expect("forget", "--dry-run", "--json", "--keep-last", "unlimited")
@@ -113,7 +101,7 @@ struct SeededGenerator: RandomNumberGenerator {
     }
 
     @Test func `periods are counted on the wall clock of whoever made the snapshot`() throws {
-        let place = try Place()
+        let place = try ScratchFolder()
         var both = try Both(place: place)
         both.password = "secret"
         try place.write("data/x", "x")

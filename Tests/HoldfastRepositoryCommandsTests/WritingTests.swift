@@ -4,6 +4,7 @@ import HoldfastBlobStore
 import HoldfastModel
 import HoldfastRepository
 import HoldfastRepositoryCommands
+import HoldfastTestSupport
 import Testing
 
 /// What we write, restic reads; what restic would do, we do.
@@ -27,7 +28,7 @@ import Testing
     }
 
     @Test func `init makes a repository that restic opens, checks and writes to`() throws {
-        let place = try Place()
+        let place = try ScratchFolder()
         let variables = ["RESTIC_PASSWORD": "new", "RESTIC_REPOSITORY": place("deep/inside")]
         let made = holdfast(["init", "--json"], variables)
         #expect(made.status == 0, "\(made.error)")

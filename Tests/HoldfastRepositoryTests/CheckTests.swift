@@ -1,11 +1,12 @@
 import HoldfastBlobStore
 import HoldfastModel
 import HoldfastRepository
+import HoldfastTestSupport
 import Testing
 
 @Suite struct CheckTests {
     /// A repository of about thirty packs.
-    private func sample(_ directory: TemporaryDirectory) throws -> TestRepository {
+    private func sample(_ directory: ScratchFolder) throws -> TestRepository {
         let test = try TestRepository(directory)
         for number in 0..<14 {
             let session = try test.repository.beginBackup()
@@ -16,7 +17,7 @@ import Testing
     }
 
     @Test func `all parts together read every pack once, and a part is the same each time`() throws {
-        let directory = try TemporaryDirectory()
+        let directory = try ScratchFolder()
         let test = try sample(directory)
         let all = try test.repository.check(readData: .all)
         let parts = try (1...3).map { try test.repository.check(readData: .part($0, of: 3)) }
@@ -28,9 +29,9 @@ import Testing
     }
 
     @Test func `a percentage reads so many packs, and at least one`() throws {
-        let directory = try TemporaryDirectory()
+        let directory = try ScratchFolder()
         let test = try sample(directory)
-        var generator = SeededGenerator(81)
+        var generator = SeededGenerator(seed: 81)
         #expect(try test.repository.check(readData: .percent(25), using: &generator).packsRead == 7)
         #expect(try test.repository.check(readData: .percent(0.1)).packsRead == 1)
         #expect(try test.repository.check(readData: .percent(100)).packsRead == 28)
@@ -38,7 +39,7 @@ import Testing
 
     @Test(arguments: [ReadData.percent(0), .percent(101), .part(0, of: 3), .part(4, of: 3), .part(1, of: 0)])
     func `a choice of packs that cannot be is refused`(_ choice: ReadData) throws {
-        let test = try TestRepository(TemporaryDirectory())
+        let test = try TestRepository(ScratchFolder())
         let error = #expect(throws: HoldfastError.self) { try test.repository.check(readData: choice) }
         #expect(error?.code == .invalidInput)
     }

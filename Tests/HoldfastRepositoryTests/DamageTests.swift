@@ -3,6 +3,7 @@ import Glibc
 import HoldfastBlobStore
 import HoldfastModel
 import HoldfastRepository
+import HoldfastTestSupport
 import Testing
 
 @Suite(.serialized) struct DamageTests {
@@ -17,8 +18,8 @@ import Testing
     }
 
     @Test func `a flipped byte in a pack is found, and the restore names the file and brings back the others`() throws {
-        let directory = try TemporaryDirectory()
-        var generator = SeededGenerator(41)
+        let directory = try ScratchFolder()
+        var generator = SeededGenerator(seed: 41)
         try makeDirectory(directory("data/d"))
         for number in 0..<20 { try writeFile(directory("data/d/f\(number)"), generator.bytes(50_000)) }
         let test = try TestRepository(directory)
@@ -41,12 +42,12 @@ import Testing
     }
 
     @Test func `every kind of object that is damaged or missing is named by the check`() throws {
-        let source = try TemporaryDirectory()
-        var generator = SeededGenerator(42)
+        let source = try ScratchFolder()
+        var generator = SeededGenerator(seed: 42)
         try RandomTree.makeMany(source("data"), files: 20, using: &generator)
         for kind in [BlobKind.data, .index, .snapshot] {
             for isMissing in [true, false] {
-                let directory = try TemporaryDirectory()
+                let directory = try ScratchFolder()
                 let test = try TestRepository(directory)
                 try test.backUp(source("data"))
                 for entry in try test.store.list(kind) {
@@ -68,8 +69,8 @@ import Testing
     }
 
     @Test func `a truncated pack is found without reading the data`() throws {
-        let directory = try TemporaryDirectory()
-        var generator = SeededGenerator(43)
+        let directory = try ScratchFolder()
+        var generator = SeededGenerator(seed: 43)
         try RandomTree.makeMany(directory("data"), files: 20, using: &generator)
         let test = try TestRepository(directory)
         let finished = try test.backUp(directory("data")).finished
@@ -82,7 +83,7 @@ import Testing
     }
 
     @Test func `a damaged directory is named, and the rest comes back`() throws {
-        let directory = try TemporaryDirectory()
+        let directory = try ScratchFolder()
         let test = try TestRepository(directory)
         let session = try test.repository.beginBackup()
         try session.add(bytes: [1], as: "/good/file")
@@ -103,8 +104,8 @@ import Testing
     }
 
     @Test func `every prefix of a backup's writes leaves a repository that restic accepts`() throws {
-        let directory = try TemporaryDirectory()
-        var generator = SeededGenerator(44)
+        let directory = try ScratchFolder()
+        var generator = SeededGenerator(seed: 44)
         try RandomTree.makeMany(directory("data"), files: 20, using: &generator)
         try writeFile(directory("data/large"), generator.bytes(34 << 20))
         let test = try TestRepository(directory)
@@ -137,8 +138,8 @@ import Testing
     }
 
     @Test func `packs are durable before the index, and the index before the snapshot`() throws {
-        let directory = try TemporaryDirectory()
-        var generator = SeededGenerator(45)
+        let directory = try ScratchFolder()
+        var generator = SeededGenerator(seed: 45)
         try RandomTree.makeMany(directory("data"), files: 20, using: &generator)
         let inner = MemoryBlobStore()
         let store = FaultyBlobStore(inner)
@@ -162,8 +163,8 @@ import Testing
     }
 
     @Test func `a store that cannot be read stops a restore instead of naming every file`() throws {
-        let directory = try TemporaryDirectory()
-        var generator = SeededGenerator(46)
+        let directory = try ScratchFolder()
+        var generator = SeededGenerator(seed: 46)
         try RandomTree.makeMany(directory("data"), files: 10, using: &generator)
         let store = FaultyBlobStore(MemoryBlobStore())
         let repository = try Repository.create(store: store, password: TestRepository.password)

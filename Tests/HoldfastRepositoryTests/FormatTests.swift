@@ -2,6 +2,7 @@ import Foundation
 import HoldfastBlobStore
 import HoldfastModel
 import HoldfastRepository
+import HoldfastTestSupport
 import Testing
 
 @Suite struct FormatTests {
@@ -17,7 +18,7 @@ import Testing
 
     @Test func `products of smaller polynomials are never called irreducible`() {
         let seed = UInt64.random(in: 0...UInt64.max)
-        var generator = SeededGenerator(seed)
+        var generator = SeededGenerator(seed: seed)
         for _ in 0..<200 {
             let one = generator.next() >> 40 | 1 << 20
             let other = generator.next() >> 40 | 1 << 20
@@ -28,7 +29,7 @@ import Testing
     }
 
     @Test func `restic accepts every polynomial that we make`() throws {
-        let directory = try TemporaryDirectory()
+        let directory = try ScratchFolder()
         for number in 0..<4 {
             let test = try TestRepository(directory, name: "r\(number)")
             #expect(try test.restic.expect("cat", "config").contains(test.repository.id))
@@ -37,7 +38,7 @@ import Testing
 
     @Test func `any bytes survive the quoting of names`() {
         let seed = UInt64.random(in: 0...UInt64.max)
-        var generator = SeededGenerator(seed)
+        var generator = SeededGenerator(seed: seed)
         var names = RandomTree.oddNames
         for _ in 0..<2000 { names.append(generator.bytes(Int.random(in: 0..<20, using: &generator))) }
         for name in names {
@@ -76,7 +77,7 @@ import Testing
 
     @Test func `chunks keep their bounds, and an insertion changes few of them`() throws {
         let seed: UInt64 = 7
-        var generator = SeededGenerator(seed)
+        var generator = SeededGenerator(seed: seed)
         let chunker = try Chunker(identity: "test")
         let before = generator.bytes(24 << 20)
         let after = Array(before[..<1_000_000]) + [1, 2, 3] + Array(before[1_000_000...])
@@ -101,7 +102,7 @@ import Testing
     }
 
     @Test func `another repository cuts elsewhere`() throws {
-        var generator = SeededGenerator(3)
+        var generator = SeededGenerator(seed: 3)
         let bytes = generator.bytes(8 << 20)
         let cuts = try ["a", "b", "c", "d"].map { identity in
             let chunker = try Chunker(identity: identity)
@@ -111,7 +112,7 @@ import Testing
     }
 
     @Test func `there is one repository in a store, and one password opens it`() throws {
-        let directory = try TemporaryDirectory()
+        let directory = try ScratchFolder()
         let test = try TestRepository(directory)
         #expect(throws: HoldfastError.self) { try Repository.create(store: test.store, password: Secret("x")) }
         func code(_ body: () throws -> Void) -> HoldfastError.Code? {
@@ -127,7 +128,7 @@ import Testing
     }
 
     @Test func `a repository that restic made opens, also with its slow key`() throws {
-        let directory = try TemporaryDirectory()
+        let directory = try ScratchFolder()
         let restic = Restic(repository: directory("r"), password: "their password")
         try restic.expect("init")
         let store = FileBlobStore(root: directory("r"))

@@ -3,6 +3,7 @@ import Glibc
 import HoldfastBlobStore
 import HoldfastModel
 import HoldfastRepository
+import HoldfastTestSupport
 import Testing
 
 @Suite(.serialized) struct HostileTests {
@@ -20,7 +21,7 @@ import Testing
     }
 
     @Test func `names that lead elsewhere are refused and named, and nothing is written outside`() throws {
-        let directory = try TemporaryDirectory()
+        let directory = try ScratchFolder()
         let test = try TestRepository(directory)
         let names = [
             "../escaped", "..", ".", "", "/etc/holdfast-test", "a/b", "sub/../../x", "nul\\\\x00byte",
@@ -37,7 +38,7 @@ import Testing
     }
 
     @Test func `a link and a directory of one name cannot lead out`() throws {
-        let directory = try TemporaryDirectory()
+        let directory = try ScratchFolder()
         let test = try TestRepository(directory)
         try makeDirectory(directory("outside"))
         let inner = try snapshot(test, [node("file")])
@@ -53,8 +54,8 @@ import Testing
     }
 
     @Test func `a link put in the way of a running restore is refused and named`() throws {
-        let directory = try TemporaryDirectory()
-        var generator = SeededGenerator(52)
+        let directory = try ScratchFolder()
+        var generator = SeededGenerator(seed: 52)
         let store = FaultyBlobStore(MemoryBlobStore())
         let repository = try Repository.create(store: store, password: TestRepository.password)
         try makeDirectory(directory("data/sub"))
@@ -80,7 +81,7 @@ import Testing
     }
 
     @Test func `a restore never writes over what is there`() throws {
-        let directory = try TemporaryDirectory()
+        let directory = try ScratchFolder()
         let test = try TestRepository(directory)
         let id = try snapshot(test, [node("file")])
         try makeDirectory(directory("full"))
@@ -95,7 +96,7 @@ import Testing
     }
 
     @Test func `paths of a backup's tree cannot climb`() throws {
-        let directory = try TemporaryDirectory()
+        let directory = try ScratchFolder()
         try makeDirectory(directory("data"))
         let test = try TestRepository(directory)
         for path in ["/", "", "/a/../b", "/.", "a/.."] {
@@ -107,8 +108,8 @@ import Testing
 
     @Test func `files restored for another owner all belong to him`() throws {
         guard geteuid() == 0 else { return }
-        let directory = try TemporaryDirectory()
-        var generator = SeededGenerator(55)
+        let directory = try ScratchFolder()
+        var generator = SeededGenerator(seed: 55)
         try RandomTree.makeZoo(directory("data"), using: &generator)
         let test = try TestRepository(directory)
         let finished = try test.backUp(directory("data")).finished
@@ -120,11 +121,11 @@ import Testing
     }
 
     @Test func `damaged JSON is an error, not a crash`() throws {
-        let directory = try TemporaryDirectory()
+        let directory = try ScratchFolder()
         let test = try TestRepository(directory)
         let good = "{\"nodes\":[\(node("a")),\(node("b", "dir", "\"subtree\":null"))]}"
         let seed = UInt64.random(in: 0...UInt64.max)
-        var generator = SeededGenerator(seed)
+        var generator = SeededGenerator(seed: seed)
         for _ in 0..<60 {
             var bytes = Array(good.utf8)
             for _ in 0..<Int.random(in: 1...4, using: &generator) {

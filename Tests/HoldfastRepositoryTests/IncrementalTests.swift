@@ -3,12 +3,13 @@ import Glibc
 import HoldfastBlobStore
 import HoldfastModel
 import HoldfastRepository
+import HoldfastTestSupport
 import Testing
 
 @Suite(.serialized) struct IncrementalTests {
     @Test func `an unchanged second backup reads no file and puts no data`() throws {
-        let directory = try TemporaryDirectory()
-        var generator = SeededGenerator(21)
+        let directory = try ScratchFolder()
+        var generator = SeededGenerator(seed: 21)
         try RandomTree.makeMany(directory("data"), files: 40, using: &generator)
         let inner = try FileBlobStore.create(root: directory("r"))
         let store = FaultyBlobStore(inner)
@@ -32,7 +33,7 @@ import Testing
     }
 
     @Test func `a file that changed just before it was read is read again next time`() throws {
-        let directory = try TemporaryDirectory()
+        let directory = try ScratchFolder()
         try makeDirectory(directory("data"))
         try writeFile(directory("data/file"), "one")
         let test = try TestRepository(directory, time: SystemTime())
@@ -44,8 +45,8 @@ import Testing
 
     @Test func `every kind of change between two backups is seen`() throws {
         let seed = UInt64.random(in: 0...UInt64.max)
-        var generator = SeededGenerator(seed)
-        let directory = try TemporaryDirectory()
+        var generator = SeededGenerator(seed: seed)
+        let directory = try ScratchFolder()
         let test = try TestRepository(directory)
         try RandomTree.makeMany(directory("data"), files: 50, using: &generator)
         var parent = try test.backUp(directory("data")).finished.id
@@ -60,8 +61,8 @@ import Testing
     }
 
     @Test func `equal content is stored once`() throws {
-        let directory = try TemporaryDirectory()
-        var generator = SeededGenerator(23)
+        let directory = try ScratchFolder()
+        var generator = SeededGenerator(seed: 23)
         let bytes = generator.bytes(3 << 20)
         try makeDirectory(directory("data"))
         for name in ["a", "b", "c"] { try writeFile(directory("data/\(name)"), bytes) }
@@ -72,8 +73,8 @@ import Testing
     }
 
     @Test func `what compresses is compressed, and what does not is stored as it is`() throws {
-        let directory = try TemporaryDirectory()
-        var generator = SeededGenerator(24)
+        let directory = try ScratchFolder()
+        var generator = SeededGenerator(seed: 24)
         try makeDirectory(directory("text"))
         try makeDirectory(directory("noise"))
         try writeFile(directory("text/a"), String(repeating: "a line like many others\n", count: 100_000))
@@ -86,8 +87,8 @@ import Testing
     }
 
     @Test func `excluded entries stay out, and a large file of many windows comes back whole`() throws {
-        let directory = try TemporaryDirectory()
-        var generator = SeededGenerator(25)
+        let directory = try ScratchFolder()
+        var generator = SeededGenerator(seed: 25)
         try makeDirectory(directory("data/skip/inner"))
         try makeDirectory(directory("data/keep"))
         let bytes = generator.bytes(21_000_003)
@@ -106,7 +107,7 @@ import Testing
     }
 
     @Test func `a second capture of one place replaces the first`() throws {
-        let directory = try TemporaryDirectory()
+        let directory = try ScratchFolder()
         try makeDirectory(directory("data"))
         try writeFile(directory("data/one"), "first")
         try writeFile(directory("data/gone"), "first")
@@ -123,7 +124,7 @@ import Testing
     }
 
     @Test func `calls after a failure are refused, and nothing stays behind`() throws {
-        let directory = try TemporaryDirectory()
+        let directory = try ScratchFolder()
         try makeDirectory(directory("data"))
         let test = try TestRepository(directory)
         let session = try test.repository.beginBackup()

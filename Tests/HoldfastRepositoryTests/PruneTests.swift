@@ -2,15 +2,16 @@ import Foundation
 import HoldfastBlobStore
 import HoldfastModel
 import HoldfastRepository
+import HoldfastTestSupport
 import Synchronization
 import Testing
 
 @Suite(.serialized) struct PruneTests {
     /// A repository in which a part of most packs is not needed any more.
     private func wasteful(
-        _ directory: TemporaryDirectory, seed: UInt64
+        _ directory: ScratchFolder, seed: UInt64
     ) throws -> (test: TestRepository, kept: FinishedBackup) {
-        var generator = SeededGenerator(seed)
+        var generator = SeededGenerator(seed: seed)
         try RandomTree.makeMany(directory("data"), files: 40, using: &generator)
         try RandomTree.makeMany(directory("other"), files: 40, using: &generator)
         let test = try TestRepository(directory)
@@ -39,7 +40,7 @@ import Testing
     }
 
     @Test func `a prune does what its plan says, and restic has nothing left to prune`() throws {
-        let directory = try TemporaryDirectory()
+        let directory = try ScratchFolder()
         let (test, kept) = try wasteful(directory, seed: 61)
         let before = try test.store.list(.data)
         let plan = try test.repository.planPrune(PruneOptions(maxUnusedPercent: 0))
@@ -59,7 +60,7 @@ import Testing
     }
 
     @Test func `what is unused stays as long as it is below the limit`() throws {
-        let directory = try TemporaryDirectory()
+        let directory = try ScratchFolder()
         let (test, kept) = try wasteful(directory, seed: 62)
         let plan = try test.repository.planPrune(PruneOptions(maxUnusedPercent: 100))
         #expect(plan.packsRepacked == 0 && plan.bytesToCopy == 0 && plan.bytesUnused > 0 && plan.packsRemoved >= 1)
@@ -74,7 +75,7 @@ import Testing
     @Test func `for every n, a prune that stops at its n-th put or delete loses nothing, and the next one ends it`()
         throws
     {
-        let source = try TemporaryDirectory()
+        let source = try ScratchFolder()
         let (original, kept) = try wasteful(source, seed: 63)
         for number in 1...60 {
             let copy = try original.copied("copy")
@@ -101,7 +102,7 @@ import Testing
     }
 
     @Test func `a prune and a backup exclude each other, whoever makes the backup`() throws {
-        let directory = try TemporaryDirectory()
+        let directory = try ScratchFolder()
         let (test, kept) = try wasteful(directory, seed: 64)
         let plan = try test.repository.planPrune(PruneOptions(maxUnusedPercent: 0))
         let session = try test.repository.beginBackup()
@@ -125,7 +126,7 @@ import Testing
     }
 
     @Test func `a plan that the repository has moved on from is refused, and touches nothing`() throws {
-        let directory = try TemporaryDirectory()
+        let directory = try ScratchFolder()
         let (test, _) = try wasteful(directory, seed: 65)
         let plan = try test.repository.planPrune(PruneOptions(maxUnusedPercent: 0))
         let meanwhile = try test.backUp(directory("other")).finished
@@ -137,8 +138,8 @@ import Testing
     }
 
     @Test func `blobs that are there twice are kept once`() throws {
-        let directory = try TemporaryDirectory()
-        var generator = SeededGenerator(66)
+        let directory = try ScratchFolder()
+        var generator = SeededGenerator(seed: 66)
         try RandomTree.makeMany(directory("data"), files: 30, using: &generator)
         let test = try TestRepository(directory)
         // Two sessions at once know nothing of each other.
@@ -160,7 +161,7 @@ import Testing
     @Test func `what an interrupted backup left is removed, and nothing is pruned while something needed is missing`()
         throws
     {
-        let directory = try TemporaryDirectory()
+        let directory = try ScratchFolder()
         let (test, kept) = try wasteful(directory, seed: 67)
         try test.repository.planPrune(PruneOptions(maxUnusedPercent: 0)).execute()
         let faulty = FaultyBlobStore(
@@ -178,8 +179,8 @@ import Testing
     }
 
     @Test func `what restic wrote and forgot is pruned, and restic restores the rest`() throws {
-        let directory = try TemporaryDirectory()
-        var generator = SeededGenerator(69)
+        let directory = try ScratchFolder()
+        var generator = SeededGenerator(seed: 69)
         try RandomTree.makeMany(directory("data"), files: 40, using: &generator)
         try RandomTree.makeMany(directory("other"), files: 40, using: &generator)
         let restic = Restic(repository: directory("r"), password: "p")

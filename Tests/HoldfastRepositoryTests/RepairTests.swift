@@ -3,13 +3,14 @@ import Glibc
 import HoldfastBlobStore
 import HoldfastModel
 import HoldfastRepository
+import HoldfastTestSupport
 import Testing
 
 @Suite(.serialized) struct RepairTests {
     private func sample(
-        _ directory: TemporaryDirectory, seed: UInt64
+        _ directory: ScratchFolder, seed: UInt64
     ) throws -> (test: TestRepository, finished: FinishedBackup) {
-        var generator = SeededGenerator(seed)
+        var generator = SeededGenerator(seed: seed)
         try RandomTree.makeMany(directory("data"), files: 40, using: &generator)
         let test = try TestRepository(directory)
         return (test, try test.backUp(directory("data")).finished)
@@ -29,7 +30,7 @@ import Testing
 
     @Test func `an index that is lost or damaged is rebuilt from the packs`() throws {
         for isLost in [true, false] {
-            let directory = try TemporaryDirectory()
+            let directory = try ScratchFolder()
             let (test, finished) = try sample(directory, seed: 71)
             let packs = try test.store.list(.data).count
             for entry in try test.store.list(.index) {
@@ -48,7 +49,7 @@ import Testing
     }
 
     @Test func `of a damaged pack everything that verifies is saved, and only what is lost is missing`() throws {
-        let directory = try TemporaryDirectory()
+        let directory = try ScratchFolder()
         let (test, finished) = try sample(directory, seed: 72)
         let pack = try largest(test.store)
         try flip(test.store, pack, at: pack.size / 2)
@@ -69,7 +70,7 @@ import Testing
     }
 
     @Test func `a pack without a readable header is salvaged by what the index says`() throws {
-        let directory = try TemporaryDirectory()
+        let directory = try ScratchFolder()
         let (test, finished) = try sample(directory, seed: 73)
         let pack = try largest(test.store)
         let path = test.path + "/" + pack.name.path
@@ -84,7 +85,7 @@ import Testing
     }
 
     @Test func `for every n, a repair that stops at its n-th put or delete loses nothing more`() throws {
-        let directory = try TemporaryDirectory()
+        let directory = try ScratchFolder()
         let (original, _) = try sample(directory, seed: 74)
         let pack = try largest(original.store)
         try flip(original.store, pack, at: pack.size / 2)
@@ -111,8 +112,8 @@ import Testing
     }
 
     @Test func `what one site lacks or has damaged comes from the other, and restic accepts both`() throws {
-        let directory = try TemporaryDirectory()
-        var generator = SeededGenerator(75)
+        let directory = try ScratchFolder()
+        var generator = SeededGenerator(seed: 75)
         try RandomTree.makeMany(directory("data"), files: 40, using: &generator)
         let stores = try ["one", "two"].map { try FileBlobStore.create(root: directory($0)) }
         let sites = zip(["one", "two"], stores).map { Site(name: $0, region: "r", location: $0, store: $1) }
@@ -156,7 +157,7 @@ import Testing
     }
 
     @Test func `a site that lost everything but its folder is rebuilt, and a prune waits for that`() throws {
-        let directory = try TemporaryDirectory()
+        let directory = try ScratchFolder()
         let (test, finished) = try sample(directory, seed: 76)
         let empty = try FileBlobStore.create(root: directory("empty"))
         let store = try ReplicatedBlobStore(

@@ -3,12 +3,13 @@ import Glibc
 import HoldfastBlobStore
 import HoldfastModel
 import HoldfastRepository
+import HoldfastTestSupport
 import Testing
 
 @Suite(.serialized) struct ResticJudgeTests {
     @Test func `restic checks and restores what we wrote, byte for byte`() throws {
-        let directory = try TemporaryDirectory()
-        var generator = SeededGenerator(11)
+        let directory = try ScratchFolder()
+        var generator = SeededGenerator(seed: 11)
         try RandomTree.makeZoo(directory("source"), using: &generator)
         let test = try TestRepository(directory)
         let (finished, captured) = try test.backUp(directory("source"))
@@ -25,8 +26,8 @@ import Testing
     }
 
     @Test func `what restic wrote is checked, listed and restored`() throws {
-        let directory = try TemporaryDirectory()
-        var generator = SeededGenerator(12)
+        let directory = try ScratchFolder()
+        var generator = SeededGenerator(seed: 12)
         try RandomTree.makeZoo(directory("source"), using: &generator)
         let restic = Restic(repository: directory("r"), password: "p")
         try restic.expect("init")
@@ -52,9 +53,9 @@ import Testing
     }
 
     @Test func `both write into one repository in turn`() throws {
-        let directory = try TemporaryDirectory()
+        let directory = try ScratchFolder()
         let seed = UInt64.random(in: 0...UInt64.max)
-        var generator = SeededGenerator(seed)
+        var generator = SeededGenerator(seed: seed)
         try RandomTree.makeMany(directory("data"), files: 60, using: &generator)
         let test = try TestRepository(directory)
         let first = try test.backUp(directory("data")).finished
@@ -76,8 +77,8 @@ import Testing
     }
 
     @Test func `restic finds our data when it backs up the same small files`() throws {
-        let directory = try TemporaryDirectory()
-        var generator = SeededGenerator(14)
+        let directory = try ScratchFolder()
+        var generator = SeededGenerator(seed: 14)
         try RandomTree.makeMany(directory("data"), files: 30, using: &generator)
         let test = try TestRepository(directory)
         try test.backUp(directory("data"))
@@ -88,7 +89,7 @@ import Testing
     }
 
     @Test func `our snapshots have the tags, time and host that restic filters by`() throws {
-        let directory = try TemporaryDirectory()
+        let directory = try ScratchFolder()
         try writeFile(directory("file"), "hello")
         let test = try TestRepository(directory)
         let session = try test.repository.beginBackup()
@@ -105,7 +106,7 @@ import Testing
     }
 
     @Test func `while a backup runs restic may write but not lock the repository for itself`() throws {
-        let directory = try TemporaryDirectory()
+        let directory = try ScratchFolder()
         try writeFile(directory("file"), "hello")
         let test = try TestRepository(directory, time: SystemTime())
         let session = try test.repository.beginBackup()
@@ -124,7 +125,7 @@ import Testing
     }
 
     @Test func `the lock of a dead process is removed`() throws {
-        let directory = try TemporaryDirectory()
+        let directory = try ScratchFolder()
         let test = try TestRepository(directory, time: LaterTime(seconds: -3600))
         let old = try test.repository.lockExclusively()
         let now = try Repository.open(store: test.store, password: TestRepository.password)

@@ -2,6 +2,7 @@ import CHoldfastHash
 import Foundation
 import HoldfastModel
 import HoldfastRepository
+import HoldfastTestSupport
 import Testing
 
 /// What was made fast, and must still be right.
@@ -23,7 +24,7 @@ import Testing
     @Test(.enabled(if: holdfast_sha256_is_available() == 1))
     func `two streams side by side have the digests that each has alone, however they are cut`() {
         let seed = UInt64.random(in: 0...UInt64.max)
-        var generator = SeededGenerator(seed)
+        var generator = SeededGenerator(seed: seed)
         for _ in 0..<300 {
             let one = generator.bytes(Int.random(in: 0...700, using: &generator))
             let two = generator.bytes(Int.random(in: 0...700, using: &generator))
@@ -34,10 +35,10 @@ import Testing
     }
 
     @Test func `a page that changed in a database file costs one chunk and not what lies around it`() throws {
-        let directory = try TemporaryDirectory()
+        let directory = try ScratchFolder()
         let test = try TestRepository(directory)
         try makeDirectory(directory("data"))
-        var generator = SeededGenerator(5)
+        var generator = SeededGenerator(seed: 5)
         var pages: [UInt8] = []
         for _ in 0..<1536 {
             var page = generator.bytes(8192)

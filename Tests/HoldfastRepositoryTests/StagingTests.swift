@@ -3,6 +3,7 @@ import Glibc
 import HoldfastBlobStore
 import HoldfastModel
 import HoldfastRepository
+import HoldfastTestSupport
 import Synchronization
 import Testing
 
@@ -10,8 +11,8 @@ import Testing
     @Test func `after staging the backup is the directory at that instant, whatever happens later`() throws {
         for round in 0..<4 {
             let seed = UInt64.random(in: 0...UInt64.max)
-            var generator = SeededGenerator(seed)
-            let directory = try TemporaryDirectory()
+            var generator = SeededGenerator(seed: seed)
+            let directory = try ScratchFolder()
             let test = try TestRepository(directory)
             try RandomTree.makeMany(directory("data"), files: 60, using: &generator)
             let session = try test.repository.beginBackup()
@@ -35,8 +36,8 @@ import Testing
     }
 
     @Test func `nothing is copied aside if nothing changed`() throws {
-        let directory = try TemporaryDirectory()
-        var generator = SeededGenerator(31)
+        let directory = try ScratchFolder()
+        var generator = SeededGenerator(seed: 31)
         try RandomTree.makeMany(directory("data"), files: 20, using: &generator)
         let test = try TestRepository(directory)
         let session = try test.repository.beginBackup()
@@ -50,7 +51,7 @@ import Testing
     }
 
     @Test func `a file written in the same moment as it was read is copied again in the hold`() throws {
-        let directory = try TemporaryDirectory()
+        let directory = try ScratchFolder()
         try makeDirectory(directory("data"))
         try writeFile(directory("data/file"), "one")
         let test = try TestRepository(directory, time: SystemTime())
@@ -64,7 +65,7 @@ import Testing
     }
 
     @Test func `an unstored stage cannot become a backup`() throws {
-        let directory = try TemporaryDirectory()
+        let directory = try ScratchFolder()
         try makeDirectory(directory("data"))
         let test = try TestRepository(directory)
         let session = try test.repository.beginBackup()
@@ -77,15 +78,15 @@ import Testing
     }
 
     @Test func `files that vanish and change under a capture are left out or stored as read`() throws {
-        let directory = try TemporaryDirectory()
-        var generator = SeededGenerator(33)
+        let directory = try ScratchFolder()
+        var generator = SeededGenerator(seed: 33)
         try RandomTree.makeMany(directory("data"), files: 150, using: &generator)
         let test = try TestRepository(directory, time: SystemTime())
         let stop = Mutex(false)
         let done = DispatchSemaphore(value: 0)
         let path = directory("data")
         let thread = Thread {
-            var generator = SeededGenerator(34)
+            var generator = SeededGenerator(seed: 34)
             while !stop.withLock({ $0 }) { _ = try? RandomTree.disturb(path, using: &generator) }
             done.signal()
         }
@@ -100,7 +101,7 @@ import Testing
     }
 
     @Test func `links that are put in the way lead nowhere`() throws {
-        let directory = try TemporaryDirectory()
+        let directory = try ScratchFolder()
         try makeDirectory(directory("secret"))
         try writeFile(directory("secret/file"), "top secret")
         try makeDirectory(directory("data"))

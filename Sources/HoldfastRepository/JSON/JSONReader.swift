@@ -247,7 +247,8 @@ struct JSONReader {
         return result
     }
 
-    /// The scalar of `XXXX` or `XXXX\uXXXX` at `index`; half a surrogate pair becomes U+FFFD.
+    /// The scalar whose four hexadecimal digits are at `index`, with the second half of its surrogate pair behind them
+    /// if it has one; half a pair becomes U+FFFD.
     private func escapedScalar(_ raw: UnsafeRawBufferPointer, _ index: inout Int) throws -> Unicode.Scalar {
         let replacement: Unicode.Scalar = "\u{FFFD}"
         guard let first = hexNumber(raw, at: index) else { throw fault("bad \\u escape") }

@@ -38,22 +38,3 @@ package func expectFailure<Answer>(
         Issue.record("thrown was \(error), and '\(code)' was expected", sourceLocation: sourceLocation)
     }
 }
-
-/// A new folder that goes away with the value.
-package final class ScratchFolder: Sendable {
-    /// Absolute path.
-    package let path: String
-
-    package init() throws {
-        path = NSTemporaryDirectory().trimmingSuffix("/") + "/holdfast-test-" + UUID().uuidString
-        try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
-    }
-
-    deinit { try? FileManager.default.removeItem(atPath: path) }
-}
-
-extension String {
-    fileprivate func trimmingSuffix(_ suffix: String) -> String {
-        hasSuffix(suffix) ? String(dropLast(suffix.count)) : self
-    }
-}

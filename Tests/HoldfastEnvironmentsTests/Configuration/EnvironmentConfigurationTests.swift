@@ -1,6 +1,7 @@
 import Foundation
 import HoldfastEnvironments
 import HoldfastModel
+import HoldfastTestSupport
 import Testing
 
 struct EnvironmentConfigurationTests {
@@ -297,20 +298,5 @@ struct EnvironmentConfigurationTests {
         #expect(try ConfigurationSamples.warnings(yaml).count == 2)
         let bad = ConfigurationSamples.app("variables:\n  env: {\"A=B\": 1}")
         #expect(ConfigurationSamples.refusal(bad)?.hasPrefix("c.yaml:5: applications.a.variables.env.'A=B'") == true)
-    }
-}
-
-/// A generator that gives the same numbers in every run.
-struct SeededGenerator: RandomNumberGenerator {
-    private var state: UInt64
-
-    init(seed: UInt64) { state = seed }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94d0_49bb_1331_11eb
-        return mixed ^ (mixed >> 31)
     }
 }

@@ -1,5 +1,6 @@
 import Foundation
 import HoldfastEnvironments
+import HoldfastTestSupport
 import Testing
 
 struct MountTests {

@@ -1,6 +1,7 @@
 import Foundation
 import HoldfastEnvironments
 import HoldfastModel
+import HoldfastTestSupport
 import Testing
 
 struct CronScheduleTests {

@@ -48,8 +48,8 @@ struct GitPushTests {
             error?.message.hasPrefix(
                 ".upsun/config.yaml:3: applications.a.type: 'python:3.11' is not installed; there is binary") == true)
         try scratch.write(".upsun/config.yaml", "applications: \u{e9}")
-        try FileManager.default.removeItem(atPath: "\(scratch.folder)/work/.upsun/config.yaml")
-        try Data([0x61, 0xff, 0xfe]).write(to: URL(fileURLWithPath: "\(scratch.folder)/work/.upsun/config.yaml"))
+        try FileManager.default.removeItem(atPath: "\(scratch.folder)/checkout/.upsun/config.yaml")
+        try Data([0x61, 0xff, 0xfe]).write(to: URL(fileURLWithPath: "\(scratch.folder)/checkout/.upsun/config.yaml"))
         let binary = try scratch.commit()
         #expect(holdfastError { try check.check([update(binary)]) }?.message == ".upsun/config.yaml is not UTF-8 text")
     }
@@ -98,7 +98,7 @@ struct GitPushTests {
         #expect(GitQuarantine(environment: ["PATH": "/bin"]) == nil)
         let quarantine = try #require(
             GitQuarantine(environment: [
-                "GIT_OBJECT_DIRECTORY": "\(scratch.folder)/work/.git/objects", "GIT_DIR": "/nonexistent",
+                "GIT_OBJECT_DIRECTORY": "\(scratch.folder)/checkout/.git/objects", "GIT_DIR": "/nonexistent",
                 "GIT_ALTERNATE_OBJECT_DIRECTORIES": "\(scratch.repository.path)/objects",
             ]))
         let inside = GitRepository(path: scratch.repository.path, quarantine: quarantine)

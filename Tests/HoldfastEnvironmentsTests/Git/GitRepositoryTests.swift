@@ -52,10 +52,10 @@ struct GitRepositoryTests {
         let scratch = try GitScratch()
         let first = try scratch.commit()
         let nobody = try #require(try ProcessUser.lookUp(name: "nobody"))
-        for path in try FileManager.default.subpathsOfDirectory(atPath: "\(scratch.folder)/work") + ["."] {
-            try nobody.own("\(scratch.folder)/work/\(path)")
+        for path in try FileManager.default.subpathsOfDirectory(atPath: "\(scratch.folder)/checkout") + ["."] {
+            try nobody.own("\(scratch.folder)/checkout/\(path)")
         }
-        #expect(try scratch.repository.fetch(from: "\(scratch.folder)/work", branch: "main", as: "other") == first)
+        #expect(try scratch.repository.fetch(from: "\(scratch.folder)/checkout", branch: "main", as: "other") == first)
     }
 
     @Test(arguments: ["", "HEAD", "main", "--upload-pack=x", String(repeating: "A", count: 40), "0123456", "a b"])
@@ -136,12 +136,12 @@ struct GitRepositoryTests {
             .replacingOccurrences(of: "TREE", with: inner)
         let tree = try scratch.rawTree(text)
         let commit = try scratch.raw("commit-tree -m x \(tree)", input: "")
-        let before = try FileManager.default.subpathsOfDirectory(atPath: "\(scratch.folder)/work").sorted()
+        let before = try FileManager.default.subpathsOfDirectory(atPath: "\(scratch.folder)/checkout").sorted()
         _ = try? scratch.repository.checkOut(commit, to: "\(scratch.folder)/out")
         #expect(try FileManager.default.contentsOfDirectory(atPath: "\(scratch.folder)/victim").isEmpty)
         #expect(!FileManager.default.fileExists(atPath: "\(scratch.folder)/file"))
         #expect(!FileManager.default.fileExists(atPath: "\(scratch.folder)/out/.git"))
-        #expect(try FileManager.default.subpathsOfDirectory(atPath: "\(scratch.folder)/work").sorted() == before)
+        #expect(try FileManager.default.subpathsOfDirectory(atPath: "\(scratch.folder)/checkout").sorted() == before)
         // Over the wire it does not even get in.
         let other = try GitRepository.create(path: "\(scratch.folder)/other.git", defaultBranch: "main")
         _ = try scratch.raw("update-ref refs/heads/raw \(commit)", input: "")
@@ -155,7 +155,7 @@ struct GitRepositoryTests {
         let first = try scratch.commit()
         try scratch.git(["update-index", "--add", "--cacheinfo", "160000,\(first),vendor/lib"])
         try scratch.git(["commit", "--quiet", "--message", "Add a submodule"])
-        let commit = try scratch.repository.fetch(from: "\(scratch.folder)/work", branch: "main", as: "main")
+        let commit = try scratch.repository.fetch(from: "\(scratch.folder)/checkout", branch: "main", as: "main")
         #expect(try scratch.repository.checkOut(commit, to: "\(scratch.folder)/out") == ["vendor/lib"])
     }
 

@@ -6,7 +6,7 @@ import HoldfastModel
 final class GitScratch {
     let folder: String
     let repository: GitRepository
-    private var work: String { "\(folder)/work" }
+    private var work: String { "\(folder)/checkout" }
 
     init() throws {
         // Directly below /tmp: the users that builds run as have to reach it.
@@ -14,7 +14,7 @@ final class GitScratch {
         try FileManager.default.createDirectory(
             atPath: folder, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o711])
         repository = try GitRepository.create(path: "\(folder)/repository.git", defaultBranch: "main")
-        try FileManager.default.createDirectory(atPath: "\(folder)/work", withIntermediateDirectories: true)
+        try FileManager.default.createDirectory(atPath: "\(folder)/checkout", withIntermediateDirectories: true)
         try git(["init", "--quiet", "--initial-branch=main", "."])
     }
 

@@ -1,19 +1,19 @@
 import Foundation
 import HoldfastEnvironments
 import HoldfastModel
+import HoldfastTestSupport
 import Synchronization
 import Testing
 
 /// A temporary directory with PostgreSQL services in it; all servers end and all files go when it is let go.
 final class PostgreSQLFixture {
-    let directory: String
+    private let folder: ScratchFolder
+    var directory: String { folder.path }
     let adapter: PostgreSQLAdapter
     private var servers: [ProcessHandle] = []
 
     init(_ change: (inout PostgreSQLAdapter.Options) -> Void = { _ in }) throws {
-        var template = Array("/tmp/hfpg-XXXXXX".utf8CString)
-        directory = try #require(mkdtemp(&template).map { String(cString: $0) })
-        chmod(directory, 0o755)
+        folder = try ScratchFolder()
         var options = PostgreSQLAdapter.Options()
         change(&options)
         adapter = PostgreSQLAdapter(options: options)
@@ -24,7 +24,6 @@ final class PostgreSQLFixture {
             server.signal(SIGQUIT)
             if server.wait(timeout: .seconds(20)) == nil { server.killSession() }
         }
-        try? FileManager.default.removeItem(atPath: directory)
     }
 
     func instance(

@@ -3,6 +3,7 @@ import Glibc
 import HoldfastBlobStore
 import HoldfastModel
 import HoldfastRepository
+import HoldfastTestSupport
 import Testing
 
 /// Stale locks, and clocks that jump.
@@ -12,7 +13,7 @@ import Testing
     }
 
     @Test func `the lock of a killed process of this machine is removed at once`() throws {
-        let directory = try TemporaryDirectory()
+        let directory = try ScratchFolder()
         let test = try TestRepository(directory, time: SystemTime())
         for kind in ["exclusive", "shared"] {
             let process = try ProofProcess("lock", test.path, kind)
@@ -137,7 +138,7 @@ import Testing
     }
 
     @Test func `a lock from the future is respected, and that of a dead process from the future is not`() throws {
-        let directory = try TemporaryDirectory()
+        let directory = try ScratchFolder()
         // The clock went back by a day since this lock was taken.
         let test = try TestRepository(directory, time: LaterTime(seconds: 86_400))
         let future = try test.repository.lockExclusively()
@@ -155,7 +156,7 @@ import Testing
     }
 
     @Test func `a clock that went back between two backups loses no change`() throws {
-        let directory = try TemporaryDirectory()
+        let directory = try ScratchFolder()
         let test = try TestRepository(directory)
         try makeDirectory(directory("data"))
         try writeFile(directory("data/file"), "one")

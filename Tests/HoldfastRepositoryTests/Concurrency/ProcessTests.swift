@@ -3,6 +3,7 @@ import Glibc
 import HoldfastBlobStore
 import HoldfastModel
 import HoldfastRepository
+import HoldfastTestSupport
 import Testing
 
 /// Several processes at one repository, and processes that are killed at any moment.
@@ -11,9 +12,9 @@ import Testing
 
     /// A repository on the disk, and directories to back up.
     private static func make(
-        _ directory: TemporaryDirectory, seed: UInt64, files: Int
+        _ directory: ScratchFolder, seed: UInt64, files: Int
     ) throws -> (test: TestRepository, kept: FinishedBackup) {
-        var generator = SeededGenerator(seed)
+        var generator = SeededGenerator(seed: seed)
         for name in ["kept", "a", "b"] {
             try RandomTree.makeMany(directory(name), files: files, using: &generator)
             try writeFile(directory(name) + "/large", generator.bytes(3 << 20))
@@ -23,10 +24,10 @@ import Testing
     }
 
     @Test func `a process killed with signal 9 at any moment loses no snapshot, and the next one goes on`() throws {
-        let directory = try TemporaryDirectory()
+        let directory = try ScratchFolder()
         let (test, kept) = try Self.make(directory, seed: 141, files: 40)
         let seed = UInt64.random(in: 0...UInt64.max)
-        var generator = SeededGenerator(seed)
+        var generator = SeededGenerator(seed: seed)
         let expected = try facts(of: directory("kept"))
         var kills = 0
         // How long it takes if nobody kills it.
@@ -68,9 +69,9 @@ import Testing
     }
 
     @Test func `two backups and a prune at once, by processes of their own, harm nobody`() throws {
-        let directory = try TemporaryDirectory()
+        let directory = try ScratchFolder()
         let (test, kept) = try Self.make(directory, seed: 142, files: 30)
-        var generator = SeededGenerator(143)
+        var generator = SeededGenerator(seed: 143)
         for round in 0..<Patience.rounds(4, long: 60) {
             try writeFile(directory("a/new"), generator.bytes(2 << 20))
             try writeFile(directory("b/new"), generator.bytes(2 << 20))
@@ -109,7 +110,7 @@ import Testing
     }
 
     @Test func `a restore during a prune is whole, and the prune waits for it`() throws {
-        let directory = try TemporaryDirectory()
+        let directory = try ScratchFolder()
         let (test, kept) = try Self.make(directory, seed: 144, files: 60)
         for round in 0..<Patience.rounds(3, long: 30) {
             let other = try ProofProcess.expect("backup", test.path, directory("b"))
@@ -139,9 +140,9 @@ import Testing
     }
 
     @Test func `restic and we work at once, and both are content with what is there`() throws {
-        let directory = try TemporaryDirectory()
+        let directory = try ScratchFolder()
         let (test, kept) = try Self.make(directory, seed: 145, files: 40)
-        var generator = SeededGenerator(146)
+        var generator = SeededGenerator(seed: 146)
         for round in 0..<Patience.rounds(2, long: 20) {
             try writeFile(directory("a/new"), generator.bytes(3 << 20))
             let ours = try ProofProcess("backup", test.path, directory("a"))

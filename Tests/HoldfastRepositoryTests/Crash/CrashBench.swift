@@ -14,13 +14,13 @@ struct CrashBench {
     let objects: [BlobName: [UInt8]]
     /// The files of each snapshot.
     let snapshots: [SnapshotID: Contents]
-    let directory: TemporaryDirectory
+    let directory: ScratchFolder
     /// What the next backup brings.
     let next: Contents
 
     init(seed: UInt64) throws {
-        var generator = SeededGenerator(seed)
-        directory = try TemporaryDirectory()
+        var generator = SeededGenerator(seed: seed)
+        directory = try ScratchFolder()
         let store = MemoryBlobStore()
         let repository = try Repository.create(store: store, password: TestRepository.password, time: LaterTime())
         var ids: [SnapshotID] = []

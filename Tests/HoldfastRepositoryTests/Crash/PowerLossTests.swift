@@ -44,7 +44,7 @@ import Testing
     ) throws {
         let bench = try CrashBench(seed: 112)
         let seed = UInt64.random(in: 0...UInt64.max)
-        var generator = SeededGenerator(seed)
+        var generator = SeededGenerator(seed: seed)
         let folder = try bench.folder("r")
         let crash = FileCrash(stop: .max, model: try DiskModel(durable: folder.root, store: folder))
         try step.run(CrashBench.open(FileBlobStore(root: folder.root, hook: crash.hook)), bench)
@@ -74,7 +74,7 @@ import Testing
     @Test func `a process dies, another one goes on, and then the power is lost`() throws {
         let bench = try CrashBench(seed: 113)
         let seed = UInt64.random(in: 0...UInt64.max)
-        var generator = SeededGenerator(seed)
+        var generator = SeededGenerator(seed: seed)
         for round in 0..<Patience.rounds(12, long: 300) {
             let folder = try bench.folder("r")
             let steps = [CrashStep.backup, .prune, .prune, .backup].shuffled(using: &generator)

@@ -3,6 +3,7 @@ import Glibc
 import HoldfastBlobStore
 import HoldfastModel
 import HoldfastRepository
+import HoldfastTestSupport
 import Synchronization
 import Testing
 
@@ -22,7 +23,7 @@ import Testing
     }
 
     /// A directory with a file in it that nobody may change, and what they look like.
-    private static func outside(_ directory: TemporaryDirectory) throws -> [[UInt8]: EntryFacts] {
+    private static func outside(_ directory: ScratchFolder) throws -> [[UInt8]: EntryFacts] {
         try makeDirectory(directory("outside/inner"))
         try writeFile(directory("outside/precious"), "precious")
         chmod(directory("outside/precious"), 0o600)
@@ -34,7 +35,7 @@ import Testing
 
     @Test(arguments: ["file", "dir", "symlink", "fifo", "chardev", "socket"])
     func `no name of any type leads out of the target`(_ type: String) throws {
-        let directory = try TemporaryDirectory()
+        let directory = try ScratchFolder()
         let before = try Self.outside(directory)
         let test = try TestRepository(directory)
         let empty = try test.repository.snapshot(Self.snapshot(test.repository, [])).tree
@@ -65,7 +66,7 @@ import Testing
     }
 
     @Test func `links keep their targets, and nothing is done to what they lead to`() throws {
-        let directory = try TemporaryDirectory()
+        let directory = try ScratchFolder()
         let before = try Self.outside(directory)
         let test = try TestRepository(directory)
         let inner = try test.repository.snapshot(Self.snapshot(test.repository, [Self.node("precious", "file")])).tree
@@ -91,8 +92,8 @@ import Testing
     }
 
     @Test func `a directory swapped for a link at any moment of the restore leads nowhere`() throws {
-        let directory = try TemporaryDirectory()
-        var generator = SeededGenerator(161)
+        let directory = try ScratchFolder()
+        var generator = SeededGenerator(seed: 161)
         for name in ["a", "b", "c"] {
             try makeDirectory(directory("data/\(name)/deep"))
             for number in 0..<3 { try writeFile(directory("data/\(name)/deep/f\(number)"), generator.bytes(9000)) }
@@ -130,7 +131,7 @@ import Testing
 
     @Test(arguments: [false, true])
     func `what is put in the place of a pipe or device is not given its owner and mode`(_ isSymbolic: Bool) throws {
-        let directory = try TemporaryDirectory()
+        let directory = try ScratchFolder()
         let store = MemoryBlobStore()
         let repository = try Repository.create(store: store, password: TestRepository.password, time: LaterTime())
         let count = 400
@@ -176,8 +177,8 @@ import Testing
     }
 
     @Test func `a file replaced by a link to a file outside is neither written nor linked through`() throws {
-        let directory = try TemporaryDirectory()
-        var generator = SeededGenerator(162)
+        let directory = try ScratchFolder()
+        var generator = SeededGenerator(seed: 162)
         try makeDirectory(directory("data"))
         try writeFile(directory("data/first"), generator.bytes(20_000))
         link(directory("data/first"), directory("data/second"))

@@ -3,12 +3,13 @@ import Glibc
 import HoldfastBlobStore
 import HoldfastModel
 import HoldfastRepository
+import HoldfastTestSupport
 import Testing
 
 /// `make fuzz` goes on for longer.
 @Suite(.serialized) struct FuzzTests {
     @Test func `no parser crashes, hangs or takes much memory on random and mutated bytes`() throws {
-        let directory = try TemporaryDirectory()
+        let directory = try ScratchFolder()
         let count = Patience.rounds(400_000, long: 40_000_000)
         let process = try ProofProcess("fuzz", "--count", "\(count)", "--keep", directory("findings"))
         let status = process.wait()
@@ -83,7 +84,7 @@ import Testing
     {
         let bench = try CrashBench(seed: 151)
         let seed = UInt64.random(in: 0...UInt64.max)
-        var generator = SeededGenerator(seed)
+        var generator = SeededGenerator(seed: seed)
         for round in 0..<Patience.rounds(150, long: 5000) {
             let store = try bench.store()
             let form = round % 2 == 0 ? StoredForm.index : .snapshot

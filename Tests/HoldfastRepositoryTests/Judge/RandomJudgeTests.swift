@@ -3,6 +3,7 @@ import Glibc
 import HoldfastBlobStore
 import HoldfastModel
 import HoldfastRepository
+import HoldfastTestSupport
 import Testing
 
 /// We and restic write, forget, prune and repair in one repository, in an order of chance.
@@ -20,8 +21,8 @@ import Testing
     {
         let environment = ProcessInfo.processInfo.environment
         let seed = environment["HOLDFAST_SEED"].flatMap { UInt64($0) } ?? UInt64.random(in: 0...UInt64.max)
-        var generator = SeededGenerator(seed)
-        let directory = try TemporaryDirectory()
+        var generator = SeededGenerator(seed: seed)
+        let directory = try ScratchFolder()
         let test = try TestRepository(directory)
         try RandomTree.makeZoo(directory("data"), using: &generator)
         try RandomTree.makeMany(directory("data/many"), files: 30, using: &generator)

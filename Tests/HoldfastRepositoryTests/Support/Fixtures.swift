@@ -4,24 +4,8 @@ import Glibc
 import HoldfastBlobStore
 import HoldfastModel
 import HoldfastRepository
+import HoldfastTestSupport
 import Testing
-
-/// A directory that is gone when nobody holds it any more.
-final class TemporaryDirectory: Sendable {
-    let path: String
-
-    init() throws {
-        var template = Array((NSTemporaryDirectory() + "/holdfast-engine-XXXXXX").utf8CString)
-        guard mkdtemp(&template) != nil else { throw HoldfastError(.system, "no temporary directory") }
-        path = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
-            .replacingOccurrences(of: "//", with: "/")
-    }
-
-    deinit { try? FileManager.default.removeItem(atPath: path) }
-
-    /// A path in it.
-    func callAsFunction(_ name: String) -> String { path + "/" + name }
-}
 
 /// The machine's clocks, a minute ahead: for files that shall look as if they had been still for a while.
 struct LaterTime: TimeSource {
@@ -30,43 +14,15 @@ struct LaterTime: TimeSource {
     func monotonicNanoseconds() -> UInt64 { SystemTime().monotonicNanoseconds() }
 }
 
-/// SplitMix64: small, seeded, the same everywhere.
-struct SeededGenerator: RandomNumberGenerator {
-    private var state: UInt64
-    init(_ seed: UInt64) { state = seed }
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var value = state
-        value = (value ^ value >> 30) &* 0xBF58_476D_1CE4_E5B9
-        value = (value ^ value >> 27) &* 0x94D0_49BB_1331_11EB
-        return value ^ value >> 31
-    }
-    mutating func bytes(_ count: Int) -> [UInt8] {
-        var result = [UInt8](repeating: 0, count: count)
-        result.withUnsafeMutableBytes { buffer in
-            var index = 0
-            while index + 8 <= count {
-                buffer.storeBytes(of: next(), toByteOffset: index, as: UInt64.self)
-                index += 8
-            }
-            while index < count {
-                buffer[index] = UInt8(truncatingIfNeeded: next())
-                index += 1
-            }
-        }
-        return result
-    }
-}
-
 /// A repository in a directory, opened by us and by restic with the same password.
 struct TestRepository {
     static let password = Secret("correct horse battery staple")
-    let directory: TemporaryDirectory
+    let directory: ScratchFolder
     let path: String
     let store: FileBlobStore
     let repository: Repository
 
-    init(_ directory: TemporaryDirectory, name: String = "repository", time: any TimeSource = LaterTime()) throws {
+    init(_ directory: ScratchFolder, name: String = "repository", time: any TimeSource = LaterTime()) throws {
         self.directory = directory
         path = directory(name)
         store = try FileBlobStore.create(root: path)
@@ -80,7 +36,7 @@ struct TestRepository {
         return try TestRepository(opening: name, in: directory)
     }
 
-    private init(opening name: String, in directory: TemporaryDirectory) throws {
+    private init(opening name: String, in directory: ScratchFolder) throws {
         self.directory = directory
         path = directory(name)
         store = FileBlobStore(root: path)
@@ -129,7 +85,7 @@ struct Restic {
         var environment = ProcessInfo.processInfo.environment
         environment["RESTIC_PASSWORD"] = password
         process.environment = environment
-        let output = try TemporaryDirectory()
+        let output = try ScratchFolder()
         for name in ["out", "err"] { try writeFile(output(name), "") }
         process.standardOutput = try FileHandle(forWritingTo: URL(fileURLWithPath: output("out")))
         process.standardError = try FileHandle(forWritingTo: URL(fileURLWithPath: output("err")))

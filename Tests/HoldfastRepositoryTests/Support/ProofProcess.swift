@@ -1,6 +1,7 @@
 import Foundation
 import Glibc
 import HoldfastModel
+import HoldfastTestSupport
 import Testing
 
 /// How long tests with chance in them go on: `HOLDFAST_LONG_TESTS=1` asks for the long versions.
@@ -12,13 +13,13 @@ enum Patience {
 /// A process with the engine in it: `HoldfastProof`, which is built beside the tests.
 final class ProofProcess {
     private let process = Process()
-    private let directory: TemporaryDirectory
+    private let directory: ScratchFolder
     private let input = Pipe()
 
     convenience init(_ arguments: String...) throws { try self.init(arguments) }
 
     init(_ arguments: [String]) throws {
-        directory = try TemporaryDirectory()
+        directory = try ScratchFolder()
         let tests = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
         let path = URL(fileURLWithPath: tests).deletingLastPathComponent().path + "/HoldfastProof"
         process.executableURL = URL(fileURLWithPath: path)

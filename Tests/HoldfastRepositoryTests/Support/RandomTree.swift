@@ -2,6 +2,7 @@ import CHoldfastFiles
 import Foundation
 import Glibc
 import HoldfastModel
+import HoldfastTestSupport
 
 /// Makes directories that hold something of everything.
 enum RandomTree {
