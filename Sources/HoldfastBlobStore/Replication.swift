@@ -121,6 +121,11 @@ package struct Replication: Sendable {
         standings.indices.filter { !standings[$0].isLate }.map { admit($0) }
     }
 
+    /// Picks the sites that are whole, and not late: only they may lose what others have replaced.
+    package mutating func admitWhole() -> [Participant] {
+        standings.indices.filter { standings[$0].isWhole && !standings[$0].isLate }.map { admit($0) }
+    }
+
     /// Sites in the order in which to read from them: good ones first, those that may hang last.
     package var readingOrder: [Int] {
         func rank(_ standing: SiteStanding) -> Int {

@@ -47,7 +47,7 @@ public final class BackupSession {
                 packs: PackWriter(store: repository.store, key: repository.key, gate: gate), gate: gate,
                 counters: AddedCounters(), queue: WorkQueue(), windows: WindowPool(limit: workerCount + 2))
             writer = try BlobWriter(core, mayWait: false)
-            reader = try repository.reader(index)
+            reader = try repository.cachedReader(index)
         } catch {
             lock.release()
             throw error

@@ -106,7 +106,8 @@ extension PrunePlan {
     /// Wherever it is interrupted, all snapshots stay restorable, and the next prune removes what is left over.
     ///
     /// - Throws: `locked`; `conflict` if the repository changed since the plan was made; `damaged` if something that is
-    ///   to be copied is; `unavailable` if one of several sites is not complete.
+    ///   to be copied is; `unavailable` if no site is complete. One that is not is given what it missed, and told what
+    ///   went, by `healSites`.
     @discardableResult
     public func execute() throws -> PruneReport {
         let lock = try repository.lockExclusively()
@@ -128,13 +129,13 @@ struct Maintenance {
     let repository: Repository
     let lock: LockKeeper
 
-    /// - Throws: `conflict` if the store lists other things now; `unavailable` if a site is not complete.
+    /// - Throws: `conflict` if the store lists other things now; `unavailable` if no site is complete.
     func requireUnchanged(since listing: RepositoryListing) throws {
         guard try RepositoryListing(repository.store) == listing else {
             throw HoldfastError(
                 .conflict, "the repository changed since the plan was made", hint: "Make a new plan")
         }
-        try repository.requireWholeSites()
+        try repository.requireOneWholeSite()
     }
 
     /// New index files first, then the old ones go, then packs: every prefix of this is a whole repository.
@@ -148,12 +149,12 @@ struct Maintenance {
     ) throws {
         if let indexFiles {
             try repository.saveIndex(packs)
-            try repository.requireWholeSites()
-            try lock.requireHeld()
-            for id in indexFiles { try repository.store.delete(BlobName(kind: .index, name: id.description)) }
+            try remove(indexFiles, .index)
         }
-        try repository.requireWholeSites()
-        try lock.requireHeld()
-        for id in obsolete { try repository.store.delete(BlobName(kind: .data, name: id.description)) }
+        try remove(obsolete, .data)
+    }
+
+    private func remove(_ objects: some Sequence<ObjectID>, _ kind: BlobKind) throws {
+        try repository.remove(objects.map { BlobName(kind: kind, name: $0.description) }) { try lock.requireHeld() }
     }
 }

@@ -141,8 +141,10 @@ final class RestoreRun: @unchecked Sendable {
     private func restore(
         _ location: BlobLocation, from bytes: [UInt8]?, start: Int, for uses: Range<Int>, _ reader: BlobReader
     ) throws {
-        var plain = try bytes?.withUnsafeBytes { bytes in
+        var plain = try bytes?.withUnsafeBytes { bytes -> UnsafeRawBufferPointer? in
             let range = location.range.lowerBound - start..<location.range.upperBound - start
+            // A store that answers with fewer bytes breaks its contract, and must not break us.
+            guard range.upperBound <= bytes.count else { return nil }
             return try reader.unseal(UnsafeRawBufferPointer(rebasing: bytes[range]), location)
         }
         if plain == nil {
