@@ -106,6 +106,8 @@ package protocol BackupCatalogue: Sendable {
     func insertBackup(_ backup: Backup) throws
     func backup(_ id: BackupID) throws -> Backup
     func backups(of environment: EnvironmentID) throws -> [Backup]
+    /// Those of deleted environments too.
+    func backups(in project: ProjectID) throws -> [Backup]
     func markDeleting(_ id: BackupID, at date: Date) throws
     func removeBackup(_ id: BackupID) throws
 

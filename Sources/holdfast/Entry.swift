@@ -16,7 +16,7 @@ struct Holdfast: AsyncParsableCommand {
             """,
         version: "0.1.0",
         subcommands: [Serve.self, GatewayVerb.self, SuperviseVerb.self, GitHook.self, Demo.self]
-            + CommandTree.clientCommands)
+            + [RecoveryKitVerb.self, CatalogueRebuildVerb.self] + CommandTree.clientCommands)
 
     static func main() async {
         let status = await CommandRunner.run(Self.self, Array(CommandLine.arguments.dropFirst()))

@@ -89,6 +89,12 @@ final class Installation: @unchecked Sendable {
         server.waitUntilExit()
     }
 
+    /// As an operator does; with it go gateway and environments.
+    func stopServer() {
+        server?.terminate()
+        server?.waitUntilExit()
+    }
+
     var serverIsRunning: Bool { server?.isRunning == true }
 
     func killSupervisor() throws {

@@ -35,6 +35,7 @@ struct HouseOperations: Operations {
             try? catalogue.removeProject(project.id)
             throw error
         }
+        house.noteFacts(of: project.id)
         return project
     }
 

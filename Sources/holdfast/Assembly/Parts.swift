@@ -37,6 +37,8 @@ final class Parts: Sendable {
         try watch.startEnvironments()
         try house.supervisors.publishRoutes()
         try runner.start()
+        // What a crash kept from the sites, and what an older version never wrote.
+        for project in try catalogue.projects() { house.noteFacts(of: project.id) }
         try receiver.catchUp()
         try pushes.start()
         crons.start()
