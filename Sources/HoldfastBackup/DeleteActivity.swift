@@ -2,8 +2,8 @@ import Foundation
 import HoldfastModel
 import HoldfastRepository
 
-/// Drops a backup: marked first, then the snapshot object goes on all sites, then the row. Data that nothing
-/// references any more is freed by a later prune.
+/// Drops a backup: marked first, then the snapshot object goes on all sites, then the row. A site that is away finds a
+/// record of the deletion when it is healed. Data that nothing references any more is freed by a later prune.
 struct DeleteActivity {
     let backup: BackupID
     let house: House
@@ -19,12 +19,10 @@ struct DeleteActivity {
         }
         try repository.forget(snapshot)
         let missed = sites.report().filter { !$0.isComplete }
-        for site in missed { context.log("Site \(site.site) could not be reached: \(site.problem ?? "unknown")") }
-        guard missed.isEmpty else {
-            throw HoldfastError(
-                .unavailable,
-                "backup \(backup) is not gone from \(missed.map(\.site).joined(separator: ", ")) and stays DELETING",
-                hint: "Delete it again when all sites can be reached")
+        for site in missed {
+            context.log(
+                "Site \(site.site) could not be reached, and removes it when it is healed: \(site.problem ?? "unknown")"
+            )
         }
         try house.catalogue.removeBackup(backup)
         context.log("Backup \(backup) of \(record.environmentName) is deleted.")

@@ -10,6 +10,11 @@ package struct HousePerformer: ActivityPerformer {
     package init(house: House) { self.house = house }
 
     package func perform(_ context: ActivityContext) throws {
+        try work(context)
+        if context.activity.type != .cron { house.noteFacts(of: context.activity.project) }
+    }
+
+    private func work(_ context: ActivityContext) throws {
         let activity = context.activity
         guard let id = activity.environment else {
             throw HoldfastError(.internalFault, "activity \(activity.id) names no environment")

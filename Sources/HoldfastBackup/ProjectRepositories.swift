@@ -10,6 +10,10 @@ package struct SiteConfiguration: Sendable, Codable, Hashable {
     package var location: String
     /// Absolute path of the site's folder.
     package var path: String
+    /// How many bytes may pass in a second, both ways together; nil for as many as there are.
+    package var bytesPerSecond: Int?
+    /// How often a call that fails for a reason that may pass is made altogether; nil for once.
+    package var attempts: Int?
 
     package init(name: String, region: String, location: String, path: String) {
         self.name = name
@@ -24,10 +28,17 @@ package struct ProjectRepositories: Sendable {
     package let sites: [SiteConfiguration]
     /// How many sites must have durably stored everything before a backup counts.
     package let quorum: Int
-    private let masterKey: InstallationKey
-    private let catalogue: any BackupCatalogue
+    let masterKey: InstallationKey
+    let catalogue: any BackupCatalogue
+    /// Where index files are kept, decoded; nil to read them from the sites each time.
+    private let cache: LocalCache?
 
-    package init(sites: [SiteConfiguration], quorum: Int, masterKey: InstallationKey, catalogue: any BackupCatalogue) {
+    /// - Parameter cache: absolute path of a folder that may be removed at any time.
+    package init(
+        sites: [SiteConfiguration], quorum: Int, masterKey: InstallationKey, catalogue: any BackupCatalogue,
+        cache: String? = nil
+    ) {
+        self.cache = cache.map { LocalCache(directory: $0) }
         self.sites = sites
         self.quorum = quorum
         self.masterKey = masterKey
@@ -56,10 +67,10 @@ package struct ProjectRepositories: Sendable {
 
     /// The blob stores of a project's sites as they are now. A site whose folder is gone is reported, not made anew.
     package func sites(of project: ProjectID) throws -> ProjectSites {
-        let stores = sites.map { site in
+        let stores = try sites.map { site in
             Site(
                 name: site.name, region: site.region, location: site.location,
-                store: FileBlobStore(root: path(of: project, on: site)))
+                store: try site.store(at: path(of: project, on: site)))
         }
         return ProjectSites(store: try ReplicatedBlobStore(sites: stores, quorum: quorum))
     }
@@ -75,7 +86,9 @@ package struct ProjectRepositories: Sendable {
     }
 
     package func open(_ project: ProjectID, on sites: ProjectSites) throws -> Repository {
-        try Repository.open(store: sites.store, password: try password(of: project))
+        let repository = try Repository.open(store: sites.store, password: try password(of: project))
+        if let cache { repository.use(cache) }
+        return repository
     }
 
     /// What `restic` needs. Every caller is an audited action of an admin.
@@ -84,6 +97,18 @@ package struct ProjectRepositories: Sendable {
             throw HoldfastError(.notFound, "project \(project) has no repository yet")
         }
         return try masterKey.open(sealed)
+    }
+}
+
+extension SiteConfiguration {
+    /// The store in a folder of the site, with its rate and its patience.
+    fileprivate func store(at path: String) throws -> any BlobStore {
+        var store: any BlobStore = FileBlobStore(root: path)
+        if let bytesPerSecond {
+            store = RateLimitedBlobStore(store, limiter: try RateLimiter(bytesPerSecond: bytesPerSecond))
+        }
+        if let attempts { store = RetryingBlobStore(store, policy: RetryPolicy(attempts: attempts)) }
+        return store
     }
 }
 

@@ -1,6 +1,7 @@
 import HoldfastModel
 
-/// What an object is, which decides where it lies. The kinds and folders are those of restic's repository layout.
+/// What an object is, which decides where it lies. The kinds and folders are those of restic's repository layout, and
+/// two of our own beside them.
 public enum BlobKind: String, CaseIterable, Sendable {
     /// The one object without a hash as its name: version, id and chunker polynomial of the repository.
     case config
@@ -10,6 +11,10 @@ public enum BlobKind: String, CaseIterable, Sendable {
     case index
     /// A pack of blobs; by far the most and the largest.
     case data
+    /// What was removed on purpose, until every site has removed it. Of Holdfast; restic does not look there.
+    case deletion
+    /// What the catalogue knows of a project, for a machine that lost it. Of Holdfast; restic does not look there.
+    case record
 
     /// Name of its folder below the root; empty for the config, which is a file there.
     public var folder: String {
@@ -20,8 +25,13 @@ public enum BlobKind: String, CaseIterable, Sendable {
         case .snapshot: "snapshots"
         case .index: "index"
         case .data: "data"
+        case .deletion: "holdfast-deletions"
+        case .record: "holdfast-records"
         }
     }
+
+    /// Whether the kind belongs to restic's layout; the folders of the others are made when they are needed.
+    public var isOfRestic: Bool { self != .deletion && self != .record }
 }
 
 /// The name of an object: its kind, and the SHA-256 of its bytes in 64 lowercase hexadecimal digits.
@@ -58,7 +68,7 @@ public struct BlobName: Hashable, Sendable, CustomStringConvertible {
         switch kind {
         case .config: "config"
         case .data: "data/\(name.prefix(2))/\(name)"
-        case .key, .lock, .snapshot, .index: "\(kind.folder)/\(name)"
+        case .key, .lock, .snapshot, .index, .deletion, .record: "\(kind.folder)/\(name)"
         }
     }
 

@@ -55,7 +55,7 @@ public struct FileBlobStore: BlobStore {
                     hint: "Choose an empty folder for the repository")
             }
         }
-        for kind in BlobKind.allCases where kind != .config && kind != .data {
+        for kind in BlobKind.allCases where kind.isOfRestic && kind != .config && kind != .data {
             try makeFolder("\(root)/\(kind.folder)", hook, syncing: false)
         }
         // `data` is what marks a store as there, so it comes last.
@@ -112,7 +112,7 @@ public struct FileBlobStore: BlobStore {
             } catch let error as HoldfastError where error.code == .notFound {
                 return []
             }
-        case .key, .lock, .snapshot, .index:
+        case .key, .lock, .snapshot, .index, .deletion, .record:
             return try list(kind, in: "\(root)/\(kind.folder)")
         case .data:
             guard isPresent else { throw missing }
@@ -178,7 +178,7 @@ extension FileBlobStore {
         switch name.kind {
         case .config: root
         case .data: "\(root)/data/\(name.name.prefix(2))"
-        case .key, .lock, .snapshot, .index: "\(root)/\(name.kind.folder)"
+        case .key, .lock, .snapshot, .index, .deletion, .record: "\(root)/\(name.kind.folder)"
         }
     }
 

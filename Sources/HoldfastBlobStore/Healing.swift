@@ -6,7 +6,11 @@ public struct HealReport: Sendable, Hashable {
     public internal(set) var copied = 0
     /// Objects that were replaced on a site because they were damaged there.
     public internal(set) var replaced = 0
-    /// Bytes of both.
+    /// Objects that were removed on a site because a deletion record names them.
+    public internal(set) var removed = 0
+    /// Objects of which every copy was read and verified.
+    public internal(set) var verified = 0
+    /// Bytes that were copied or replaced.
     public internal(set) var bytes: Int64 = 0
     /// Objects of which no site has a good copy, sorted.
     public internal(set) var lost: [BlobName] = []
@@ -17,38 +21,61 @@ public struct HealReport: Sendable, Hashable {
     public var isWhole: Bool { lost.isEmpty && problems.isEmpty }
 }
 
+/// What a healing looks at, and what it must not bring back.
+public struct HealScope: Sendable {
+    /// Whether every copy of an object is read and verified, even if all have the same size.
+    public var reads: @Sendable (BlobName) -> Bool
+    /// What was deleted on purpose: it is removed where it still is, and never copied.
+    public var deleted: Set<BlobName>
+
+    public init(deleted: Set<BlobName> = [], reads: @escaping @Sendable (BlobName) -> Bool) {
+        self.deleted = deleted
+        self.reads = reads
+    }
+}
+
 extension ReplicatedBlobStore {
-    /// Makes all sites alike: compares their listings, copies what a site lacks, and replaces what is damaged.
+    /// Makes all sites alike: compares their listings, copies what a site lacks, replaces what is damaged, and removes
+    /// what was deleted while the site was away.
     ///
-    /// Nothing is deleted: what was removed on one site only is copied back. Kinds go in the order of a backup, packs
-    /// before index files before snapshots, and a site that misses one object gets no more: so a site never lists a
-    /// snapshot without what it needs. Not to be called while a backup or a prune uses the same store.
+    /// The order leaves each site readable by itself wherever it stops: forgotten snapshots go first; then come packs,
+    /// then index files; then the old index files go, then the old packs; new snapshots come last. A site that fails
+    /// once gets no more. Not to be called while a backup or a prune uses the same store.
     ///
-    /// - Parameters:
-    ///   - readsData: read and verify every copy of every object; without, only of those whose sizes differ.
-    ///   - isGood: whether the bytes are those that the name, a hash, stands for; never asked for a config.
+    /// - Parameter isGood: whether the bytes are those that the name, a hash, stands for; never asked for a config.
     /// - Throws: `unavailable` if no site can be reached.
-    public func heal(readsData: Bool, isGood: (BlobName, [UInt8]) -> Bool) throws -> HealReport {
-        var healing = Healing(sites: sites, readsData: readsData)
-        for kind in [BlobKind.config, .key, .data, .index, .snapshot] { healing.heal(kind, isGood: isGood) }
+    public func heal(_ scope: HealScope, isGood: (BlobName, [UInt8]) -> Bool) throws -> HealReport {
+        var healing = Healing(sites: sites, scope: scope)
+        for kind in [BlobKind.config, .key, .record, .deletion] { healing.heal(kind, isGood: isGood) }
+        for kind in [BlobKind.snapshot, .key] { healing.remove(kind) }
+        for kind in [BlobKind.data, .index] { healing.heal(kind, isGood: isGood) }
+        for kind in [BlobKind.index, .data] { healing.remove(kind) }
+        healing.heal(.snapshot, isGood: isGood)
         if healing.reachable.isEmpty, let error = healing.lastFailure { throw error }
         if healing.report.lost.isEmpty { forgive(healing.reachable) }
         return healing.report
+    }
+
+    /// As above, without deletions.
+    ///
+    /// - Parameter readsData: read and verify every copy of every object; without, only of those whose sizes differ.
+    public func heal(readsData: Bool, isGood: (BlobName, [UInt8]) -> Bool) throws -> HealReport {
+        try heal(HealScope { _ in readsData }, isGood: isGood)
     }
 }
 
 /// One healing in progress.
 private struct Healing {
     private let sites: [Site]
-    private let readsData: Bool
+    private let scope: HealScope
     /// Numbers of the sites that did not fail so far.
     private(set) var reachable: [Int]
     private(set) var report = HealReport()
     private(set) var lastFailure: HoldfastError?
 
-    init(sites: [Site], readsData: Bool) {
+    init(sites: [Site], scope: HealScope) {
         self.sites = sites
-        self.readsData = readsData
+        self.scope = scope
         reachable = Array(sites.indices)
     }
 
@@ -56,13 +83,31 @@ private struct Healing {
         var copies: [BlobName: [Int: Int]] = [:]
         for site in reachable {
             do {
-                for entry in try sites[site].store.list(kind) { copies[entry.name, default: [:]][site] = entry.size }
+                for entry in try sites[site].store.list(kind) where !scope.deleted.contains(entry.name) {
+                    copies[entry.name, default: [:]][site] = entry.size
+                }
             } catch { fail(site, error) }
         }
         for (name, sizes) in copies.sorted(by: { $0.key.name < $1.key.name }) {
             let present = sizes.filter { reachable.contains($0.key) }
             let isUniform = present.count == reachable.count && Set(present.values).count == 1
-            if !isUniform || readsData { heal(name, on: present.keys.sorted(), isGood: isGood) }
+            let isRead = scope.reads(name)
+            if isRead { report.verified += 1 }
+            if !isUniform || isRead { heal(name, on: present.keys.sorted(), isGood: isGood) }
+        }
+    }
+
+    /// Removes the objects of a kind that were deleted while a site was away.
+    mutating func remove(_ kind: BlobKind) {
+        let names = scope.deleted.filter { $0.kind == kind }
+        if names.isEmpty { return }
+        for site in reachable {
+            do {
+                for entry in try sites[site].store.list(kind) where names.contains(entry.name) {
+                    try sites[site].store.delete(entry.name)
+                    report.removed += 1
+                }
+            } catch { fail(site, error) }
         }
     }
 

@@ -12,6 +12,7 @@ import Synchronization
 /// - **Get** asks one site after the other until one answers. **List** is the union of what the reachable sites hold,
 ///   and finds out which of them lack something. **Delete** reaches all sites that can be reached, and succeeds if it
 ///   reached any; the others are reported as not complete.
+/// - **Condemned** objects (`condemn`) are left out of listings: a site that was away still holds what was deleted.
 /// - The **config** has to be the same on all sites; if it is not, getting it throws `damaged`.
 ///
 /// A store stands for one session, such as one backup: make a new one for the next, and `report()` speaks of this one.
@@ -28,6 +29,7 @@ public final class ReplicatedBlobStore: BlobStore {
     private let pool: BufferPool
     /// Two configs put at once must not each win on some sites.
     private let creating = Mutex<Void>(())
+    private let condemned = Mutex<Set<BlobName>>([])
 
     /// - Parameters:
     ///   - sites: In order of preference for reading, nearest first; names must differ.
@@ -96,7 +98,11 @@ public final class ReplicatedBlobStore: BlobStore {
     }
 
     public func get(_ name: BlobName, range: Range<Int>) throws -> [UInt8] {
-        try read(name) { try $0.get(name, range: range) }
+        try read(name) { store in
+            let bytes = try store.get(name, range: range)
+            guard bytes.count == range.count else { throw name.tooShort(for: range, size: bytes.count) }
+            return bytes
+        }
     }
 
     /// Of the config, sites with one that is not accepted get no more puts: it may be another repository's.
@@ -113,9 +119,11 @@ public final class ReplicatedBlobStore: BlobStore {
         let answers = askAll { try $0.list(kind) }
         var sizes: [BlobName: Int] = [:]
         var listings: [(site: Int, entries: [BlobEntry])] = []
+        let condemned = condemned.withLock { $0 }
         for (site, answer) in answers.sorted(by: { $0.key < $1.key }) {
             switch answer {
-            case .success(let entries):
+            case .success(let all):
+                let entries = condemned.isEmpty ? all : all.filter { !condemned.contains($0.name) }
                 listings.append((site, entries))
                 for entry in entries { sizes[entry.name] = max(sizes[entry.name] ?? 0, entry.size) }
             case .failure(let error):
@@ -123,8 +131,8 @@ public final class ReplicatedBlobStore: BlobStore {
             }
         }
         guard !listings.isEmpty else { throw noSite("list \(kind.rawValue) objects", answers) }
-        // Locks come and go at every moment, and no backup needs them.
-        if kind != .lock {
+        // Locks come and go at every moment, our own notes are replaced by newer ones, and no backup needs either.
+        if kind != .lock && kind.isOfRestic {
             for listing in listings { compare(listing.entries, of: listing.site, with: sizes, kind) }
         }
         return sizes.map { BlobEntry(name: $0.key, size: $0.value) }
@@ -145,6 +153,37 @@ public final class ReplicatedBlobStore: BlobStore {
         }
         guard reached > 0 else { throw noSite("delete \(name)", answers) }
     }
+
+    /// Deletes an object on the sites that are not known to lack anything, and leaves it on the others.
+    ///
+    /// A site that missed an index file must keep the old one until it is healed: else what it holds could not be read
+    /// any more. The caller has stored a deletion record before.
+    ///
+    /// - Throws: `unavailable` if there is no such site, or none of them could delete it.
+    package func deleteOnWholeSites(_ name: BlobName) throws {
+        try name.validate()
+        let participants = replication.update { $0.admitWhole() }
+        let (answers, _) = ask(participants, quorum: max(participants.count, 1), putting: nil) { try $0.delete(name) }
+        var reached = 0
+        for participant in participants {
+            let lateness = HoldfastError(.timedOut, "it did not answer the deletion of \(name)")
+            switch answers[participant.site] ?? .failure(lateness) {
+            case .success: reached += 1
+            case .failure(let error): replication.update { $0.change(participant.site) { $0.fallBehind(error) } }
+            }
+        }
+        guard reached > 0 else {
+            throw HoldfastError(
+                .unavailable, "no site is complete, so \(name) cannot be deleted", hint: "Heal the sites first",
+                cause: replication.read { $0.worstProblem }?.error)
+        }
+    }
+
+    /// Says which objects deletion records name: listings leave them out from now on. It replaces what was said before.
+    package func condemn(_ names: Set<BlobName>) { condemned.withLock { $0 = names } }
+
+    /// Adds to what is condemned.
+    package func condemn(also names: [BlobName]) { condemned.withLock { $0.formUnion(names) } }
 
     /// The device of all sites, if it is the same one.
     public func device() -> UInt64? {

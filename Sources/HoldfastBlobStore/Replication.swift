@@ -124,6 +124,11 @@ package struct Replication: Sendable {
     /// One site, whatever is known of it, counted as asked.
     package mutating func admit(only site: Int) -> Participant { admit(site) }
 
+    /// Picks the sites that are whole, and not late: only they may lose what others have replaced.
+    package mutating func admitWhole() -> [Participant] {
+        standings.indices.filter { standings[$0].isWhole && !standings[$0].isLate }.map { admit($0) }
+    }
+
     /// Sites in the order in which to read from them: good ones first, those that may hang last.
     package var readingOrder: [Int] {
         func rank(_ standing: SiteStanding) -> Int {

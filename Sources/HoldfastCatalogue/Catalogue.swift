@@ -53,6 +53,11 @@ package final class Catalogue: Sendable {
         try Self.mapping(path) { try pool.close() }
     }
 
+    /// Brings what is only in the write-ahead log into the database's file, and empties the log.
+    func checkpoint() throws {
+        try Self.mapping { try pool.writeWithoutTransaction { _ = try $0.checkpoint(.truncate) } }
+    }
+
     func read<Value>(_ body: (Database) throws -> Value) throws -> Value {
         try Self.mapping(path) { try pool.read(body) }
     }

@@ -17,6 +17,7 @@ public final class Repository: Sendable {
     let chunker: Chunker
     let time: any TimeSource
     private let loaded = Mutex(BlobIndex())
+    private let cache = Mutex<RepositoryCache?>(nil)
 
     /// The repository's id: 64 hexadecimal digits.
     public var id: String { config.id }
@@ -76,7 +77,10 @@ public final class Repository: Sendable {
                 isSealedOtherwise = true
                 continue
             }
-            return try Repository(store: store, key: key, config: RepositoryConfig(decoding: text), time: time)
+            let repository = try Repository(
+                store: store, key: key, config: RepositoryConfig(decoding: text), time: time)
+            try repository.honourDeletions()
+            return repository
         }
         // Tells a missing repository from a wrong password.
         _ = try store.get(.config)
@@ -101,6 +105,18 @@ public final class Repository: Sendable {
         for kind in [BlobKind.snapshot, .index, .data] where try !store.list(kind).isEmpty { throw conflict }
         for entry in try store.list(.key) { try store.delete(entry.name) }
     }
+
+    /// Uses a cache from now on. A cache that cannot be used is no error: the repository is read instead.
+    ///
+    /// - Returns: whether it can be used.
+    @discardableResult
+    public func use(_ cache: LocalCache) -> Bool {
+        let opened = RepositoryCache(cache, repository: id, key: key)
+        self.cache.withLock { $0 = opened }
+        return opened != nil
+    }
+
+    var localCache: RepositoryCache? { cache.withLock { $0 } }
 
     var files: ObjectFiles { ObjectFiles(store: store, key: key) }
 
@@ -136,11 +152,12 @@ public final class Repository: Sendable {
         try Snapshot(decoding: files.load(.snapshot, id.object), id: id.object)
     }
 
-    /// Removes the snapshot object; no error if there is none. The space comes back with the next prune.
+    /// Removes the snapshot object; no error if there is none. The space comes back with the next prune. A site that is
+    /// away removes it when it is healed.
     ///
     /// No lock is needed: nothing that another reader or writer may need goes away but the object itself.
     public func forget(_ id: SnapshotID) throws {
-        try store.delete(BlobName(kind: .snapshot, name: id.description))
+        try remove([BlobName(kind: .snapshot, name: id.description)])
     }
 
     // MARK: Index
@@ -153,13 +170,15 @@ public final class Repository: Sendable {
         return try loaded.withLock { index in
             // Files that are gone were replaced by others: what they said may be wrong now.
             if !index.files.isSubset(of: present) { index = BlobIndex() }
-            for id in present.subtracting(index.files) {
+            let missing = present.subtracting(index.files)
+            for id in missing {
                 do {
-                    index.add(file: id, try IndexFile.decode(files.load(.index, id), name: id))
+                    index.add(file: id, try indexFile(id))
                 } catch {
                     try unreadable(id, error)
                 }
             }
+            if !missing.isEmpty { localCache?.trim(index: present) }
             return index
         }
     }

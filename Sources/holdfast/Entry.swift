@@ -16,8 +16,10 @@ struct Holdfast: AsyncParsableCommand {
             restic repository on each site.
             """,
         version: "0.1.0",
-        subcommands: [Serve.self, GatewayVerb.self, SuperviseVerb.self, GitHook.self, Demo.self, RepositoryVerb.self]
-            + CommandTree.clientCommands)
+        subcommands: [
+            Serve.self, GatewayVerb.self, SuperviseVerb.self, GitHook.self, Demo.self, RepositoryVerb.self,
+            RecoveryKitVerb.self, CatalogueRebuildVerb.self,
+        ] + CommandTree.clientCommands)
 
     static func main() async {
         let arguments = Array(CommandLine.arguments.dropFirst())

@@ -172,6 +172,9 @@ final class MemoryCatalogue: BackupCatalogue {
             return found
         }
     }
+    func backups(in project: ProjectID) throws -> [Backup] {
+        state.withLock { $0.backups.filter { $0.project == project } }
+    }
     func backups(of environment: EnvironmentID) throws -> [Backup] {
         state.withLock { $0.backups.filter { $0.environment == environment } }
     }

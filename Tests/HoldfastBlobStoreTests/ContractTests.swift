@@ -31,6 +31,12 @@ import Testing
     }
 
     @Test(arguments: BlobStoreContract.all)
+    func `a store with a rate keeps the contract`(_ clause: BlobStoreContract) throws {
+        let limiter = try RateLimiter(bytesPerSecond: 1000, pause: { _ in })
+        try clause.check(RateLimitedBlobStore(MemoryBlobStore(), limiter: limiter))
+    }
+
+    @Test(arguments: BlobStoreContract.all)
     func `one site, replicated, keeps the contract`(_ clause: BlobStoreContract) throws {
         try clause.check(ReplicatedBlobStore(sites: [.sample("a", MemoryBlobStore())], quorum: 1))
     }

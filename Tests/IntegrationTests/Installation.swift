@@ -103,6 +103,12 @@ final class Installation: @unchecked Sendable {
         if let server { kill(server.processIdentifier, number) }
     }
 
+    /// As an operator does; with it go gateway and environments.
+    func stopServer() {
+        server?.terminate()
+        server?.waitUntilExit()
+    }
+
     var serverIsRunning: Bool { server?.isRunning == true }
 
     func killSupervisor() throws {

@@ -230,6 +230,15 @@ package struct GitRepository: Sendable {
         return commit
     }
 
+    /// Points a branch to a commit that is there, whatever it pointed to before.
+    ///
+    /// - Throws: `notFound` for an unknown commit, `invalidInput` for a name that is none.
+    package func setBranch(_ branch: String, to commit: String) throws {
+        try GitNames.check(branch: branch)
+        try check(existing: commit)
+        try git(["update-ref", "refs/heads/\(branch)", commit])
+    }
+
     private static func backupReference(_ commit: String) -> String { "refs/holdfast/backups/\(commit)" }
 
     // MARK: git

@@ -48,7 +48,7 @@ public final class BackupSession {
                 counters: AddedCounters(), queue: WorkQueue(), windows: WindowPool(limit: workerCount + 1),
                 meter: options.meter)
             writer = try BlobWriter(core, mayWait: false)
-            reader = try repository.reader(index)
+            reader = try repository.cachedReader(index)
         } catch {
             lock.release()
             throw error

@@ -106,6 +106,8 @@ struct CaptureWalk {
                 statistics.vanished += 1
                 continue
             }
+            // Whoever listens on a socket makes it anew; restic leaves sockets out as well.
+            if NodeType(mode: status.st_mode) == .socket { continue }
             if NodeType(mode: status.st_mode) == .directory {
                 try Walk.refuseDepth(frames.count, path)
                 guard let inner = top.descriptor.child(name) else {

@@ -7,6 +7,7 @@ final class FileWorker {
     private let core: BackupCore
     private let writer: BlobWriter
     private let buffer: RawBuffer
+    private var zeros: ZeroChunk?
 
     private init(_ core: BackupCore) throws {
         self.core = core
@@ -62,7 +63,7 @@ final class FileWorker {
         let size = Int(before.st_size)
         let content: (ids: [ObjectID], bytes: Int)
         if size > Chunker.largest {
-            content = try storeLarge(job, size: size)
+            content = try storeLarge(job, size: size, FileHoles(job.descriptor, before))
         } else {
             content = try storeSmall(job, size: size)
         }
@@ -104,7 +105,9 @@ final class FileWorker {
     }
 
     /// Stores a large file: reads and cuts here, and lets all workers do the rest.
-    private func storeLarge(_ job: FileJob, size: Int) throws -> (ids: [ObjectID], bytes: Int) {
+    private func storeLarge(
+        _ job: FileJob, size: Int, _ holes: FileHoles
+    ) throws -> (ids: [ObjectID], bytes: Int) {
         posix_fadvise(job.descriptor.raw, 0, 0, POSIX_FADV_SEQUENTIAL)
         let assembly = FileAssembly()
         var total = 0
@@ -113,6 +116,10 @@ final class FileWorker {
         var isPaged = false
         var window = try takeWindow()
         repeat {
+            if !isPaged, let skipped = try skip(holes, at: total - filled, assembly) {
+                total += skipped - filled
+                filled = 0
+            }
             let count = try fill(window.buffer, from: filled, job, known: nil)
             if total == 0 { isPaged = PageFile.isRecognised(window.buffer.bytes(0..<count), size: size) }
             total += count - filled
@@ -141,6 +148,20 @@ final class FileWorker {
             }
         }
         return (assembly.content, total)
+    }
+
+    /// Stores the chunks of a hole as reading it would have cut them, without reading it.
+    ///
+    /// - Returns: how many bytes were skipped; nil if there is no hole of at least a chunk.
+    private func skip(_ holes: FileHoles, at position: Int, _ assembly: FileAssembly) throws -> Int? {
+        guard let hole = holes.length(at: position) else { return nil }
+        let chunk = try zeros ?? ZeroChunk(core.chunker, writer)
+        zeros = chunk
+        guard hole >= chunk.length else { return nil }
+        for _ in 0..<hole / chunk.length { assembly.fulfil(assembly.expect(), chunk.id) }
+        let skipped = hole / chunk.length * chunk.length
+        try holes.seek(to: position + skipped)
+        return skipped
     }
 
     /// Length of the next chunk in `range`; nil if more must be read to know it, or if nothing is left.

@@ -51,6 +51,8 @@ struct StageWalk {
             let path = Walk.join(top.path, name)
             if filter.excludes(path) { continue }
             guard let status = try Walk.status(top.descriptor, name, path: path) else { continue }
+            // Whoever listens on a socket makes it anew; restic leaves sockets out as well.
+            if NodeType(mode: status.st_mode) == .socket { continue }
             statistics.entries += 1
             let known = top.earlier?.entry(name)
             if NodeType(mode: status.st_mode) == .directory {

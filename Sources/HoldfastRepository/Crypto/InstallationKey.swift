@@ -48,6 +48,9 @@ public struct InstallationKey: Sendable, CustomStringConvertible, CustomReflecta
 
 /// Digests of whole files.
 public enum FileDigest {
+    /// SHA-256 of some bytes as 64 hexadecimal digits; empty if the library fails, which is equal to no digest.
+    public static func sha256(of bytes: [UInt8]) -> String { (try? DigestContext.once(bytes).description) ?? "" }
+
     /// SHA-256 of a file as 64 hexadecimal digits, read in parts of 1 MiB.
     ///
     /// - Throws: `notFound` if the file cannot be opened.

@@ -113,15 +113,13 @@ extension Repository {
         return names
     }
 
-    /// Refuses to go on while a site lacks something or cannot be reached.
-    ///
-    /// What is removed on one site only could come back with the next catch-up, as an index without its packs.
-    func requireWholeSites() throws {
+    /// Refuses to go on while no site is complete: nothing would be left that is known to hold everything.
+    func requireOneWholeSite() throws {
         guard let sites = store as? ReplicatedBlobStore else { return }
-        for site in sites.report() where !site.isComplete {
-            throw HoldfastError(
-                .unavailable, "site '\(site.name)' is not complete: \(site.problem ?? "it did not answer")",
-                hint: "Heal the sites first")
-        }
+        let report = sites.report()
+        guard !report.contains(where: \.isComplete), let site = report.first else { return }
+        throw HoldfastError(
+            .unavailable, "no site is complete; site '\(site.name)': \(site.problem ?? "it did not answer")",
+            hint: "Heal the sites first")
     }
 }

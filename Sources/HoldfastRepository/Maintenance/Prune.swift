@@ -112,7 +112,8 @@ extension PrunePlan {
     /// Wherever it is interrupted, all snapshots stay restorable, and the next prune removes what is left over.
     ///
     /// - Throws: `locked`; `conflict` if the repository changed since the plan was made; `damaged` if something that is
-    ///   to be copied is; `unavailable` if one of several sites is not complete.
+    ///   to be copied is; `unavailable` if no site is complete. One that is not is given what it missed, and told what
+    ///   went, by `healSites`.
     @discardableResult
     public func execute() throws -> PruneReport {
         let lock = try repository.lockExclusively()
@@ -134,13 +135,13 @@ struct Maintenance {
     let repository: Repository
     let lock: LockKeeper
 
-    /// - Throws: `conflict` if the store lists other things now; `unavailable` if a site is not complete.
+    /// - Throws: `conflict` if the store lists other things now; `unavailable` if no site is complete.
     func requireUnchanged(since listing: RepositoryListing) throws {
         guard try RepositoryListing(repository.store) == listing else {
             throw HoldfastError(
                 .conflict, "the repository changed since the plan was made", hint: "Make a new plan")
         }
-        try repository.requireWholeSites()
+        try repository.requireOneWholeSite()
     }
 
     /// New index files first, then the old ones go, then packs: every prefix of this is a whole repository.
@@ -161,10 +162,6 @@ struct Maintenance {
 
     /// The lock is looked for each time: this process may have stood still for long, and another one begun to work.
     private func remove(_ objects: some Sequence<ObjectID>, _ kind: BlobKind) throws {
-        try repository.requireWholeSites()
-        for id in objects {
-            try lock.requireHeld()
-            try repository.store.delete(BlobName(kind: kind, name: id.description))
-        }
+        try repository.remove(objects.map { BlobName(kind: kind, name: $0.description) }) { try lock.requireHeld() }
     }
 }

@@ -44,27 +44,6 @@ public struct RepairReport: Sendable, Hashable {
 }
 
 extension Repository {
-    /// Makes all sites of the repository alike: see `ReplicatedBlobStore.heal`.
-    ///
-    /// - Parameter readData: verify every copy of every object, not only of those that differ in size.
-    /// - Returns: nil if the repository lies on one site only.
-    /// - Throws: `locked`, `unavailable`.
-    public func healSites(readData: Bool = true) throws -> HealReport? {
-        guard let sites = store as? ReplicatedBlobStore else { return nil }
-        let lock = try lockExclusively()
-        defer { lock.release() }
-        let sealing = try SealingContext(key)
-        let configs = try sites.healConfig { RepositoryConfig.opened($0, sealing) != nil }
-        for name in configs.foreign {
-            throw HoldfastError(
-                .conflict, "site '\(name)' holds another repository", hint: "Take the site out of the project")
-        }
-        let digest = try DigestContext()
-        return try sites.heal(readsData: readData) { name, bytes in
-            bytes.withUnsafeBytes { (try? digest.digest($0).description) == name.name }
-        }
-    }
-
     /// Heals the sites, if there are several, and repairs what no site has intact.
     public func repair(readData: Bool = true) throws -> RepairReport {
         let healing = try healSites(readData: readData)

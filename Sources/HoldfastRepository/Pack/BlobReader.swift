@@ -38,6 +38,7 @@ final class BlobReader {
     private let sealing: SealingContext
     private let decompressor: Decompressor
     private let digest: DigestContext
+    private let cache: RepositoryCache?
     private let secondDigest: DigestContext
     private let first: Memory
     private let second: Memory
@@ -53,9 +54,11 @@ final class BlobReader {
         }
     }
 
-    init(store: any BlobStore, key: MasterKey, index: BlobIndex) throws {
+    /// - Parameter cache: of trees; nil to ask the store each time.
+    init(store: any BlobStore, key: MasterKey, index: BlobIndex, cache: RepositoryCache? = nil) throws {
         self.store = store
         self.index = index
+        self.cache = cache?.keepsTrees == true ? cache : nil
         sealing = try SealingContext(key)
         decompressor = try Decompressor()
         digest = try DigestContext()
@@ -139,5 +142,13 @@ final class BlobReader {
     func digest(_ bytes: UnsafeRawBufferPointer) throws -> ObjectID { try digest.digest(bytes) }
 
     /// The nodes of a tree.
-    func tree(_ id: ObjectID) throws -> [Node] { try TreeCodec.decode(read(id, .tree), name: id) }
+    func tree(_ id: ObjectID) throws -> [Node] {
+        guard let cache else { return try TreeCodec.decode(read(id, .tree), name: id) }
+        if let kept = cache.load(.tree, id), try kept.withUnsafeBytes({ try digest($0) }) == id {
+            return try kept.withUnsafeBytes { try TreeCodec.decode($0, name: id) }
+        }
+        let bytes = Array(try read(id, .tree))
+        cache.keep(.tree, id, bytes)
+        return try bytes.withUnsafeBytes { try TreeCodec.decode($0, name: id) }
+    }
 }

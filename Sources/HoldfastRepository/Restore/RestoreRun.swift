@@ -154,9 +154,14 @@ final class RestoreRun: @unchecked Sendable {
         return position..<last
     }
 
+    /// A store that answers with fewer bytes breaks its contract, and must not break us: the blob is empty then, and
+    /// counts as damaged.
     private func sealedBlob(_ use: Int, in bytes: UnsafeRawBufferPointer, start: Int) -> SealedBlob {
         let location = plan.uses[use].location
         let range = location.range.lowerBound - start..<location.range.upperBound - start
+        guard range.upperBound <= bytes.count else {
+            return SealedBlob(bytes: UnsafeRawBufferPointer(start: nil, count: 0), location: location)
+        }
         return SealedBlob(bytes: UnsafeRawBufferPointer(rebasing: bytes[range]), location: location)
     }
 

@@ -104,7 +104,7 @@ extension Repository {
     ) throws -> (BlobReader, ObjectID) {
         var tree = try self.snapshot(snapshot).treeID
         // The snapshot first, then the index: an index that is newer than the snapshot knows all it needs.
-        let reader = try reader(currentIndex())
+        let reader = try cachedReader(currentIndex())
         for name in names {
             guard let next = try reader.tree(tree).first(where: { $0.name == name })?.subtree else {
                 throw HoldfastError(.notFound, "there is no directory '\(path)' in snapshot \(snapshot)")

@@ -121,7 +121,8 @@ struct Assembly {
             home: home.path, run: home.run, catalogue: catalogue, gate: GatewayGate(client: gateway),
             runtime: (SupervisorFreezer(supervisors: supervisors), supervisors),
             repositories: ProjectRepositories(
-                sites: settings.sites, quorum: settings.quorum, masterKey: masterKey, catalogue: catalogue))
+                sites: settings.sites, quorum: settings.quorum, masterKey: masterKey, catalogue: catalogue,
+                cache: home.cache))
         house.apply(settings, gatewayPort: gatewayPort)
         house.reached = StopPoint.make(home: home)
         return try Parts(

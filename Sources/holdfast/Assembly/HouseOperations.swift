@@ -96,6 +96,7 @@ struct HouseOperations: Operations {
             if !wasThere { try? FileManager.default.removeItem(atPath: directory) }
             throw error
         }
+        house.noteFacts(of: project.id)
         return project
     }
 

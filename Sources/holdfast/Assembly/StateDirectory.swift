@@ -18,6 +18,8 @@ struct StateDirectory: Sendable {
     var url: String { "\(path)/cli-url" }
     var logs: String { "\(path)/log" }
     var gatewayRoutes: String { "\(path)/gateway/routes.json" }
+    /// What may be removed at any time.
+    var cache: String { "\(path)/cache" }
     var lock: String { "\(path)/serve.lock" }
     func gitDirectory(_ project: ProjectID) -> String { "\(path)/projects/\(project)/repository.git" }
 
@@ -93,9 +95,7 @@ struct Settings: Codable, Sendable {
     static func load(_ home: StateDirectory) throws -> Settings {
         guard let data = FileManager.default.contents(atPath: home.settings) else {
             let settings = Settings(home: home)
-            let encoder = JSONEncoder()
-            encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-            try home.writePrivate(String(decoding: try encoder.encode(settings), as: UTF8.self), to: home.settings)
+            try settings.write(home)
             return settings
         }
         do {
@@ -109,11 +109,21 @@ struct Settings: Codable, Sendable {
         }
     }
 
-    private func validate(_ home: StateDirectory) throws {
+    func write(_ home: StateDirectory) throws {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+        try home.writePrivate(String(decoding: try encoder.encode(self), as: UTF8.self), to: home.settings)
+    }
+
+    func validate(_ home: StateDirectory) throws {
         let names = Set(sites.map(\.name))
-        guard !sites.isEmpty, names.count == sites.count, sites.allSatisfy({ $0.path.hasPrefix("/") }) else {
+        guard !sites.isEmpty, names.count == sites.count, sites.allSatisfy({ $0.path.hasPrefix("/") }),
+            sites.allSatisfy({ $0.bytesPerSecond ?? 1 > 0 && $0.attempts ?? 1 > 0 })
+        else {
             throw HoldfastError(
-                .invalidInput, "sites in \(home.settings) need different names and absolute paths")
+                .invalidInput,
+                "sites in \(home.settings) need different names, absolute paths, and no limit below 1"
+            )
         }
         if let url, !(url.hasPrefix("https://") || url.hasPrefix("http://")) {
             throw HoldfastError(

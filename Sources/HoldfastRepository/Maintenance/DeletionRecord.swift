@@ -1,0 +1,241 @@
+import HoldfastBlobStore
+import HoldfastModel
+
+/// What was removed on purpose. It is stored before anything is removed, and stays until every site has removed it: a
+/// site that was away then deletes what it still holds, instead of giving it back to the others.
+///
+/// The text is sealed and named as all others, so that nobody without the repository's key can condemn anything:
+///
+/// ```json
+/// {"version":1,"time":"…","snapshots":["…"],"indexes":["…"],"packs":["…"],"keys":["…"],"known":["…"]}
+/// ```
+///
+/// A name condemned once is condemned for ever: names are hashes of sealed bytes with a random nonce, and never recur.
+struct DeletionRecord: Sendable, Hashable {
+    private static let kinds: [(kind: BlobKind, key: StaticString)] = [
+        (.snapshot, "snapshots"), (.index, "indexes"), (.data, "packs"), (.key, "keys"),
+    ]
+
+    var time: Timestamp
+    /// Of the kinds snapshot, index, data and key.
+    var names: Set<BlobName>
+    /// The snapshots that whoever removed packs or index files knew, and looked at; empty for other removals.
+    var known: Set<ObjectID>
+
+    /// Whether packs or index files are named, of which a snapshot that nobody knew might need something.
+    var removesContents: Bool { names.contains { $0.kind == .index || $0.kind == .data } }
+
+    init(time: Timestamp, names: Set<BlobName>, known: Set<ObjectID>) {
+        self.time = time
+        self.names = names
+        self.known = known
+    }
+
+    func encoded() -> [UInt8] {
+        var writer = JSONWriter()
+        writer.literal("{\"version\":1,\"time\":")
+        writer.time(time)
+        for (kind, key) in Self.kinds {
+            writer.literal(",\"")
+            writer.literal(key)
+            writer.literal("\":")
+            Self.write(names.filter { $0.kind == kind }.map(\.name).sorted(), &writer)
+        }
+        writer.literal(",\"known\":")
+        Self.write(known.map(\.description).sorted(), &writer)
+        writer.literal("}")
+        return writer.bytes
+    }
+
+    private static func write(_ names: [String], _ writer: inout JSONWriter) {
+        writer.literal("[")
+        for (number, name) in names.enumerated() {
+            if number > 0 { writer.literal(",") }
+            writer.string(name)
+        }
+        writer.literal("]")
+    }
+
+    /// - Throws: `damaged`; `unsupported` if a newer version wrote it.
+    init(decoding bytes: [UInt8], id: ObjectID) throws {
+        var record = DeletionRecord(time: .zero, names: [], known: [])
+        var version = 0
+        try JSONReader.read(bytes, what: "deletion record \(id)") { reader in
+            try reader.object { key, reader in
+                if key == "version" {
+                    version = try reader.integer()
+                } else if key == "time" {
+                    record.time = try reader.time()
+                } else if key == "known" {
+                    try reader.array { reader in record.known.insert(try reader.objectID()) }
+                } else if let kind = Self.kinds.first(where: { key == $0.key })?.kind {
+                    try reader.array { reader in
+                        record.names.insert(BlobName(kind: kind, name: try reader.objectID().description))
+                    }
+                } else {
+                    try reader.skipValue()
+                }
+            }
+        }
+        guard version == 1 else {
+            throw HoldfastError(
+                .unsupported, "deletion record \(id) has version \(version), known is 1", hint: "Use a newer holdfast")
+        }
+        self = record
+    }
+}
+
+/// All deletion records that could be read.
+struct DeletionRecords: Sendable {
+    var records: [ObjectID: DeletionRecord] = [:]
+
+    var names: Set<BlobName> { records.values.reduce(into: []) { $0.formUnion($1.names) } }
+}
+
+extension Repository {
+    /// Removes objects so that they stay removed: recorded first on every site that can be reached, then deleted.
+    ///
+    /// Snapshots and keys go wherever they can be reached; index files and packs only on sites that hold everything
+    /// which replaces them. The record goes when all sites are done, else with the next `healSites`.
+    ///
+    /// - Parameters:
+    ///   - names: of the kinds snapshot, index, data and key.
+    ///   - mayGoOn: called before each deletion; if it throws, nothing more is deleted.
+    /// - Throws: `unavailable`; then nothing, or some of it, is deleted, and the record finishes it later.
+    func remove(_ names: [BlobName], mayGoOn: () throws -> Void = {}) throws {
+        if names.isEmpty { return }
+        let sites = store as? ReplicatedBlobStore
+        guard try (sites?.sites.count ?? 0) > 1 || isOneOfSeveralSites() else {
+            for name in names {
+                try mayGoOn()
+                try store.delete(name)
+            }
+            return
+        }
+        try mayGoOn()
+        var record = DeletionRecord(time: Timestamp(time.now()), names: Set(names), known: [])
+        if record.removesContents {
+            record.known = Set(try store.list(.snapshot).compactMap { ObjectID(hex: $0.name.name) })
+        }
+        let id = try files.save(record.encoded(), as: .deletion)
+        for name in names {
+            try mayGoOn()
+            if let sites, name.kind == .index || name.kind == .data {
+                try sites.deleteOnWholeSites(name)
+            } else {
+                try store.delete(name)
+            }
+        }
+        guard let sites else { return }
+        sites.condemn(also: names)
+        if sites.report().allSatisfy(\.isComplete) { try store.delete(BlobName(kind: .deletion, name: id.description)) }
+    }
+
+    /// Whether this store is only one site of a repository that has several: then the others must learn of a deletion.
+    private func isOneOfSeveralSites() throws -> Bool {
+        try !store.list(.record).isEmpty || !store.list(.deletion).isEmpty
+    }
+
+    /// The deletion records of all sites that can be reached. One that cannot be read counts as if it were not there:
+    /// then something comes back that was deleted, which is better than the opposite.
+    func deletionRecords() throws -> DeletionRecords {
+        var found = DeletionRecords()
+        for entry in try store.list(.deletion) {
+            guard let id = ObjectID(hex: entry.name.name) else { continue }
+            do {
+                found.records[id] = try DeletionRecord(decoding: files.load(.deletion, id), id: id)
+            } catch let error as HoldfastError where error.code == .damaged || error.code == .notFound {
+                continue
+            }
+        }
+        return found
+    }
+
+    /// Leaves out of listings what was deleted while a site was away that now shows it again.
+    func honourDeletions() throws {
+        guard let sites = store as? ReplicatedBlobStore else { return }
+        sites.condemn(try deletionRecords().names)
+    }
+
+    /// Makes all sites of the repository alike, and carries out on each what was deleted while it was away.
+    ///
+    /// - Parameter readData: verify every copy of every object, not only of those that differ in size.
+    /// - Returns: nil if the repository lies on one site only.
+    /// - Throws: `locked`, `unavailable`.
+    public func healSites(readData: Bool = true) throws -> HealReport? {
+        try healSites(readData ? .all : .none)
+    }
+
+    /// As above, with a part of the packs verified: a scrub that goes through everything over several nights.
+    ///
+    /// - Parameter data: whose copies are read and compared with their names; what differs in size always is. All that
+    ///   is not a pack is read unless it is `.none`.
+    public func healSites(_ data: ReadData) throws -> HealReport? {
+        if let fault = data.fault {
+            throw HoldfastError(.invalidInput, fault, hint: "Give a percentage up to 100, or a part such as 1 of 7")
+        }
+        guard let sites = store as? ReplicatedBlobStore else { return nil }
+        let lock = try lockExclusively()
+        defer { lock.release() }
+        let sealing = try SealingContext(key)
+        let configs = try sites.healConfig { RepositoryConfig.opened($0, sealing) != nil }
+        for name in configs.foreign {
+            throw HoldfastError(
+                .conflict, "site '\(name)' holds another repository", hint: "Take the site out of the project")
+        }
+        let found = try deletionRecords()
+        let deleted = try isNeeded(found, sites) ? found.names.filter { !$0.isContent } : found.names
+        sites.condemn(deleted)
+        let digest = try DigestContext()
+        let scope = HealScope(deleted: deleted) { name in data.includes(name) }
+        let report = try sites.heal(scope) { name, bytes in
+            bytes.withUnsafeBytes { (try? digest.digest($0).description) == name.name }
+        }
+        if report.isWhole {
+            for id in found.records.keys { try store.delete(BlobName(kind: .deletion, name: id.description)) }
+        }
+        return report
+    }
+
+    /// Whether a snapshot that came up since needs something of what was removed.
+    ///
+    /// That happens if a backup ran on one site while a prune ran on the other. Then no pack and no index file is
+    /// removed, what the prune removed is copied back, and the next prune decides anew.
+    private func isNeeded(_ found: DeletionRecords, _ sites: ReplicatedBlobStore) throws -> Bool {
+        sites.condemn(found.names)
+        let present = Set(try store.list(.snapshot).compactMap { ObjectID(hex: $0.name.name) })
+        var unknown: Set<ObjectID> = []
+        for record in found.records.values where record.removesContents {
+            unknown.formUnion(present.subtracting(record.known))
+        }
+        if unknown.isEmpty { return false }
+        do {
+            let packs = Set(try store.list(.data).compactMap { ObjectID(hex: $0.name.name) })
+            let index = BlobIndex()
+            for entry in try store.list(.index) {
+                guard let id = ObjectID(hex: entry.name.name) else { continue }
+                index.add(try IndexFile.decode(files.load(.index, id), name: id).filter { packs.contains($0.id) })
+            }
+            return try usedBlobs(of: unknown, index).contains { !index.contains($0.id, $0.type) }
+        } catch let error as HoldfastError where error.code == .damaged || error.code == .notFound {
+            return true
+        }
+    }
+}
+
+extension BlobName {
+    fileprivate var isContent: Bool { kind == .index || kind == .data }
+}
+
+extension ReadData {
+    /// Whether the copies of an object are read; a percentage is chosen anew for each.
+    fileprivate func includes(_ name: BlobName) -> Bool {
+        guard name.kind == .data, let id = ObjectID(hex: name.name) else { return self != .none }
+        switch self {
+        case .none: return false
+        case .all: return true
+        case .percent(let percent): return Double.random(in: 0..<100) < percent
+        case .part(let number, let parts): return id.prefix % UInt64(parts) == UInt64(number - 1)
+        }
+    }
+}
