@@ -58,6 +58,8 @@ let package = Package(
             name: "HoldfastGateway",
             dependencies: ["HoldfastControl", "HoldfastModel", logging, nioCore, nioPosix]),
 
+        .target(name: "HoldfastRetention", dependencies: ["HoldfastModel"]),
+
         // MARK: Level 2
         .target(
             name: "HoldfastClient",
@@ -156,6 +158,7 @@ let package = Package(
                 "HoldfastBlobStore", "HoldfastCommands", "HoldfastModel", "HoldfastRepository",
                 "HoldfastRepositoryCommands", "HoldfastTestSupport", argumentParser,
             ]),
+        .testTarget(name: "HoldfastRetentionTests", dependencies: ["HoldfastModel", "HoldfastRetention"]),
         .testTarget(
             name: "HoldfastServerTests",
             dependencies: [

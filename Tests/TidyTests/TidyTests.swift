@@ -9,7 +9,7 @@ struct Tidy {
         "HoldfastModel": 0,
         "HoldfastControl": 1,
         "HoldfastAPI": 2, "HoldfastBlobStore": 2, "HoldfastCatalogue": 2, "HoldfastEnvironments": 2,
-        "HoldfastGateway": 2,
+        "HoldfastGateway": 2, "HoldfastRetention": 2,
         "HoldfastClient": 3, "HoldfastRepository": 3,
         "HoldfastBackup": 4, "HoldfastCommands": 4,
         "HoldfastDemo": 5, "HoldfastProof": 5, "HoldfastRepositoryCommands": 5, "HoldfastServer": 5,

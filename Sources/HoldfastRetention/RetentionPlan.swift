@@ -1,0 +1,165 @@
+import HoldfastModel
+
+/// What a policy keeps of an environment's backups and what goes, each with its reasons. Nothing happens by it.
+public struct RetentionPlan: Sendable, Hashable {
+    public struct Kept: Sendable, Hashable {
+        public let id: BackupID
+        /// At least one.
+        public let reasons: [KeepReason]
+    }
+
+    public struct Removed: Sendable, Hashable {
+        public let id: BackupID
+        /// At least one.
+        public let reasons: [RemoveReason]
+    }
+
+    /// The newest first.
+    public let kept: [Kept]
+    /// The oldest first: the order in which they should go.
+    public let removed: [Removed]
+    /// For people, in sentences without a full stop.
+    public let warnings: [String]
+
+    /// Decides for one environment.
+    ///
+    /// - Parameter backups: all of it that are not deleted, in any order.
+    public init(_ backups: [RetainedBackup], policy: RetentionPolicy) {
+        var decision = Decision(backups, policy: policy)
+        decision.applyLimit()
+        kept = decision.backups.indices.compactMap { index in
+            let reasons = decision.keep[index]
+            return reasons.isEmpty ? nil : Kept(id: decision.backups[index].id, reasons: reasons)
+        }
+        removed = decision.backups.indices.reversed().compactMap { index in
+            guard decision.keep[index].isEmpty else { return nil }
+            return Removed(id: decision.backups[index].id, reasons: decision.causes(of: index))
+        }
+        warnings = decision.warnings
+    }
+
+    /// Whether one more manual backup finds a place, when it is done and the plan is made again.
+    ///
+    /// - Throws: `conflict` if `max_backups` leaves no place and nothing may go for it.
+    public static func admitManual(_ backups: [RetainedBackup], policy: RetentionPolicy, new: BackupID) throws {
+        guard let limit = policy.maxBackups else { return }
+        let order = (backups.map(\.order).max() ?? 0) + 1
+        let plan = RetentionPlan(
+            backups + [RetainedBackup(id: new, order: order, isAutomated: false)], policy: policy)
+        guard plan.kept.count > limit else { return }
+        throw HoldfastError(
+            .conflict, "there are \(backups.count) backups, max_backups is \(limit), and none of them may be replaced",
+            hint: "Delete one, unprotect one, or raise max_backups")
+    }
+}
+
+/// The working state of a plan.
+private struct Decision {
+    /// The newest first.
+    let backups: [RetainedBackup]
+    let policy: RetentionPolicy
+    /// For each backup why it stays; empty if it goes.
+    var keep: [[KeepReason]]
+    /// Went for the limit.
+    var overLimit: Set<Int> = []
+    /// For each schedule the newest good claim.
+    var newestClaims: [RetentionInterval: BackupID] = [:]
+    var newestManual: BackupID?
+
+    init(_ backups: [RetainedBackup], policy: RetentionPolicy) {
+        self.backups = backups.sorted { ($0.order, $0.id) > ($1.order, $1.id) }
+        self.policy = policy
+        keep = Array(repeating: [], count: backups.count)
+        for (index, backup) in self.backups.enumerated() {
+            if backup.isProtected { keep[index].append(.protected) }
+            if backup.isInUse { keep[index].append(.inUse) }
+        }
+        if let newest = self.backups.firstIndex(where: \.isGood) { keep[newest].append(.newestGood) }
+        for schedule in policy.schedules { rank(schedule) }
+        rankManual()
+    }
+
+    /// Gives the newest claims of a schedule their reason. One that is not good takes nobody's place: it stays only
+    /// as long as fewer than `count` good ones are newer.
+    private mutating func rank(_ schedule: RetentionSchedule) {
+        var newer = 0
+        for index in backups.indices where backups[index].claims.contains(where: { $0.interval == schedule.interval }) {
+            if newer < schedule.count { keep[index].append(.schedule(schedule.interval, rank: newer + 1)) }
+            guard backups[index].isGood else { continue }
+            if newer == 0 { newestClaims[schedule.interval] = backups[index].id }
+            newer += 1
+        }
+    }
+
+    private mutating func rankManual() {
+        var newer = 0
+        for index in backups.indices where !backups[index].isAutomated {
+            if newer < policy.manualCount ?? .max { keep[index].append(.manual(rank: newer + 1)) }
+            guard backups[index].isGood else { continue }
+            if newer == 0 { newestManual = backups[index].id }
+            newer += 1
+        }
+    }
+
+    /// Over `max_backups`: the oldest that only the finest schedule keeps, as long as it keeps one; then the next
+    /// coarser; then manual ones if they have no limit of their own.
+    mutating func applyLimit() {
+        guard let limit = policy.maxBackups else { return }
+        var over = keep.count { !$0.isEmpty } - limit
+        for schedule in policy.schedules {
+            var left = keep.count { $0.contains { $0.interval == schedule.interval } }
+            for index in backups.indices.reversed() where over > 0 && left > 1 {
+                guard keep[index].count == 1, keep[index][0].interval == schedule.interval else { continue }
+                giveUp(index)
+                (over, left) = (over - 1, left - 1)
+            }
+        }
+        guard policy.manualCount == nil else { return }
+        for index in backups.indices.reversed() where over > 0 {
+            guard keep[index].count == 1, case .manual = keep[index][0] else { continue }
+            giveUp(index)
+            over -= 1
+        }
+    }
+
+    private mutating func giveUp(_ index: Int) {
+        keep[index] = []
+        overLimit.insert(index)
+    }
+
+    func causes(of index: Int) -> [RemoveReason] {
+        if overLimit.contains(index), let limit = policy.maxBackups { return [.tooMany(limit: limit)] }
+        var causes: [RemoveReason] = []
+        let intervals = Set(backups[index].claims.map(\.interval))
+        for schedule in policy.schedules where intervals.contains(schedule.interval) {
+            guard let newer = newestClaims[schedule.interval] else { continue }
+            causes.append(.replaced(schedule.interval, count: schedule.count, by: newer))
+        }
+        if !backups[index].isAutomated, let count = policy.manualCount, let newestManual {
+            causes.append(.replacedManual(count: count, by: newestManual))
+        }
+        return causes.isEmpty ? [.noSchedule] : causes
+    }
+
+    var warnings: [String] {
+        var warnings: [String] = []
+        let left = backups.indices.filter { !keep[$0].isEmpty }
+        if let limit = policy.maxBackups, left.count > limit {
+            warnings.append("\(left.count) backups are kept although max_backups is \(limit): none of them may go")
+        }
+        let hadConsistent = backups.contains { $0.isSafe && $0.isGood }
+        if hadConsistent, !left.contains(where: { backups[$0].isSafe && backups[$0].isGood }) {
+            warnings.append("no consistent backup will be left")
+        }
+        if !backups.isEmpty, !backups.contains(where: \.isGood) {
+            warnings.append("none of the \(backups.count) backups is good")
+        }
+        return warnings
+    }
+}
+
+extension KeepReason {
+    fileprivate var interval: RetentionInterval? {
+        if case .schedule(let interval, _) = self { interval } else { nil }
+    }
+}

@@ -1,0 +1,230 @@
+import Foundation
+import HoldfastModel
+import Testing
+
+@testable import HoldfastRetention
+
+/// Random lives of an environment: what must hold at every step of every one of them.
+@Suite struct HistoryTests {
+    private static let zones: [CivilZone] = [
+        "Europe/Berlin", "America/New_York", "Pacific/Apia", "Asia/Kathmandu", "Australia/Lord_Howe", "UTC",
+    ].compactMap { try? CivilZone(identifier: $0) }
+
+    /// How many histories; `HOLDFAST_HISTORIES` asks for more, `HOLDFAST_SEED` for others.
+    private static let count = ProcessInfo.processInfo.environment["HOLDFAST_HISTORIES"].flatMap { Int($0) } ?? 24
+    private static let firstSeed = ProcessInfo.processInfo.environment["HOLDFAST_SEED"].flatMap { UInt64($0) } ?? 1
+
+    @Test func `every property holds in thirty years of successes, failures, outages and changes`() async {
+        #expect(Self.zones.count == 6)
+        let broken = await Self.run(years: 30, hourly: false)
+        #expect(broken == [], "seeds from \(Self.firstSeed) on")
+    }
+
+    @Test func `every property holds in two years of hourly schedules`() async {
+        let broken = await Self.run(years: 2, hourly: true)
+        #expect(broken == [], "seeds from \(Self.firstSeed) on")
+    }
+
+    /// Runs the histories on all cores.
+    ///
+    /// - Returns: what was broken, with its seed; a few of them.
+    private static func run(years: Int, hourly: Bool) async -> [String] {
+        await withCheckedContinuation { (done: CheckedContinuation<[String], Never>) in
+            DispatchQueue.global().async {
+                let faults = Faults()
+                DispatchQueue.concurrentPerform(iterations: count) { index in
+                    let seed = firstSeed + UInt64(index)
+                    var history = History(seed: seed, hourly: hourly, zones: zones)
+                    if let fault = history.live(years: years) { faults.add("seed \(seed): \(fault)") }
+                }
+                done.resume(returning: faults.first(5))
+            }
+        }
+    }
+
+    private final class Faults: @unchecked Sendable {
+        private let lock = NSLock()
+        private var all: [String] = []
+        func add(_ fault: String) { lock.withLock { all.append(fault) } }
+        func first(_ count: Int) -> [String] { lock.withLock { Array(all.prefix(count)) } }
+    }
+}
+
+/// One environment's life.
+private struct History {
+    private var generator: SeededGenerator
+    private let zones: [CivilZone]
+    private let hourly: Bool
+    private let due: DueTime
+    private let steady: Bool
+    private var zone: CivilZone
+    private var policy = RetentionPolicy.manual
+    private var backups: [RetainedBackup] = []
+    private var everClaimed: Set<Slot> = []
+    private var newestClaims: [RetentionInterval: Set<Slot>] = [:]
+    private var claimedCount: [RetentionInterval: Int] = [:]
+    private var now = 1_767_225_600
+    private var order = 0
+    private var since: Int
+    private var hadGood = false
+    private var policyChanged = false
+
+    init(seed: UInt64, hourly: Bool, zones: [CivilZone]) {
+        generator = SeededGenerator(seed: seed)
+        self.zones = zones
+        self.hourly = hourly
+        zone = zones[Int(seed) % zones.count]
+        due = DueTime(jitter: Double(seed % 10) / 10)
+        // Every other life has one policy without a limit, and nobody deletes by hand: property (b).
+        steady = seed % 2 == 0
+        since = now
+        policy = randomPolicy(limited: !steady)
+    }
+
+    private mutating func chance(_ percent: Double) -> Bool { Double.random(in: 0..<100, using: &generator) < percent }
+
+    private mutating func randomPolicy(limited: Bool) -> RetentionPolicy {
+        let texts = hourly ? ["1h", "3h", "1d", "24h"] : ["1d", "2d", "1w", "2w", "1M", "3M", "1y"]
+        let chosen = texts.shuffled(using: &generator).prefix(Int.random(in: 1...4, using: &generator))
+        let schedules = chosen.compactMap { text in
+            try? RetentionSchedule(
+                interval: RetentionInterval(text), count: Int.random(in: 1...12, using: &generator),
+                safe: Bool.random(using: &generator))
+        }
+        let manual = chance(50) ? Int.random(in: 1...4, using: &generator) : nil
+        let largest = limited && chance(50) ? Int.random(in: 1...20, using: &generator) : nil
+        return (try? RetentionPolicy(schedules: schedules, manualCount: manual, maxBackups: largest)) ?? .manual
+    }
+
+    /// - Returns: what was broken; nil if nothing was.
+    mutating func live(years: Int) -> String? {
+        let end = now + years * 31_556_952
+        while now < end {
+            if let fault = step() { return "\(fault) at \(now), policy \(policy)" }
+        }
+        return nil
+    }
+
+    private mutating func step() -> String? {
+        let claimed = newestClaims.values.reduce(into: Set<Slot>()) { $0.formUnion($1) }
+        let state = ScheduleState(policy, claimed: claimed, since: since, at: now, in: zone, due: due)
+        guard !state.due.isEmpty else {
+            guard let next = state.next, next > now else { return "nothing is due, and nothing will be" }
+            now = next
+            disturb()
+            return nil
+        }
+        if chance(5) {
+            // It failed: nothing is claimed, and after a while it is tried again.
+            now += Int.random(in: 60...7200, using: &generator)
+            return nil
+        }
+        if let slot = state.due.first(where: { everClaimed.contains($0) }) { return "\(slot) is claimed twice" }
+        add(automated: true, safe: state.wantsSafe, claims: Set(state.due))
+        if chance(5) { add(automated: false, safe: true, claims: []) }
+        now += Int.random(in: 1...600, using: &generator)
+        return apply()
+    }
+
+    private mutating func add(automated: Bool, safe: Bool, claims: Set<Slot>) {
+        order += 1
+        guard let id = BackupID("b\(order)") else { return }
+        backups.append(RetainedBackup(id: id, order: order, isAutomated: automated, isSafe: safe, claims: claims))
+        hadGood = true
+        everClaimed.formUnion(claims)
+        for slot in claims {
+            claimedCount[slot.interval, default: 0] += 1
+            var newest = newestClaims[slot.interval] ?? []
+            newest.insert(slot)
+            if newest.count > 3, let oldest = newest.min(by: { $0.number < $1.number }) { newest.remove(oldest) }
+            newestClaims[slot.interval] = newest
+        }
+    }
+
+    /// What happens to an environment between its backups.
+    private mutating func disturb() {
+        if chance(0.5) { now += Int.random(in: 3600...(40 * 86_400), using: &generator) }
+        guard !steady else { return }
+        if chance(0.3), let index = backups.indices.randomElement(using: &generator) {
+            backups[index].isProtected.toggle()
+        }
+        if chance(0.3), let index = backups.indices.randomElement(using: &generator) { backups[index].isGood = false }
+        if chance(0.2), backups.count(where: \.isGood) > 1, let index = backups.indices.randomElement(using: &generator)
+        {
+            backups.remove(at: index)
+        }
+        if chance(0.1) {
+            policy = randomPolicy(limited: true)
+            policyChanged = true
+            since = now
+        }
+        if chance(0.05), let other = zones.randomElement(using: &generator) { zone = other }
+        hadGood = backups.contains(where: \.isGood)
+    }
+
+    /// Plans, checks the plan, and does it.
+    private mutating func apply() -> String? {
+        let plan = RetentionPlan(backups, policy: policy)
+        let byID = Dictionary(uniqueKeysWithValues: backups.map { ($0.id, $0) })
+        if plan.kept.count + plan.removed.count != backups.count { return "a backup is neither kept nor removed" }
+        if let fault = checkCauses(plan, byID) { return fault }
+        let gone = Set(plan.removed.map(\.id))
+        let left = backups.filter { !gone.contains($0.id) }
+        if hadGood, !left.contains(where: \.isGood) { return "no good backup is left" }
+        if left.count != backups.count - plan.removed.count { return "a backup is removed twice" }
+        if backups.contains(where: { gone.contains($0.id) && ($0.isProtected || $0.isInUse) }) {
+            return "a protected one goes"
+        }
+        if chance(2) {
+            let again = RetentionPlan(left, policy: policy)
+            if !again.removed.isEmpty || again.kept.map(\.id) != plan.kept.map(\.id) {
+                return "a second plan changes something"
+            }
+            if let fault = checkOrder(plan) { return fault }
+        }
+        backups = left
+        return steady ? checkCounts() : nil
+    }
+
+    private func checkCauses(_ plan: RetentionPlan, _ byID: [BackupID: RetainedBackup]) -> String? {
+        for removed in plan.removed {
+            guard let backup = byID[removed.id], !removed.reasons.isEmpty else {
+                return "\(removed.id) goes without reason"
+            }
+            for reason in removed.reasons {
+                switch reason {
+                case .replaced(_, _, let newer), .replacedManual(_, let newer):
+                    guard let other = byID[newer], other.isGood, other.order > backup.order else {
+                        return "\(removed.id) is replaced by \(newer), which is no newer good one"
+                    }
+                case .noSchedule:
+                    if !policyChanged { return "\(removed.id) goes for a change of policy that never was" }
+                case .tooMany(let limit):
+                    if policy.maxBackups != limit { return "\(removed.id) goes for a limit that is none" }
+                }
+            }
+        }
+        return nil
+    }
+
+    private mutating func checkOrder(_ plan: RetentionPlan) -> String? {
+        let shuffled = try? RetentionPolicy(
+            schedules: policy.schedules.shuffled(using: &generator), manualCount: policy.manualCount,
+            maxBackups: policy.maxBackups)
+        guard let shuffled else { return "the policy is refused in another order" }
+        return RetentionPlan(backups.shuffled(using: &generator), policy: shuffled) == plan
+            ? nil : "the order of schedules or backups matters"
+    }
+
+    private func checkCounts() -> String? {
+        for schedule in policy.schedules {
+            let kept = backups.count { $0.claims.contains { $0.interval == schedule.interval } }
+            let ranked = RetentionPlan(backups, policy: policy).kept.count { kept in
+                kept.reasons.contains { $0.description.hasPrefix("\(schedule.interval) #") }
+            }
+            let expected = min(schedule.count, claimedCount[schedule.interval] ?? 0)
+            if ranked != expected { return "\(schedule.interval) keeps \(ranked) of \(kept), not \(expected)" }
+        }
+        return nil
+    }
+}
