@@ -158,7 +158,9 @@ let package = Package(
                 "HoldfastBlobStore", "HoldfastCommands", "HoldfastModel", "HoldfastRepository",
                 "HoldfastRepositoryCommands", "HoldfastTestSupport", argumentParser,
             ]),
-        .testTarget(name: "HoldfastRetentionTests", dependencies: ["HoldfastModel", "HoldfastRetention"]),
+        .testTarget(
+            name: "HoldfastRetentionTests",
+            dependencies: ["HoldfastModel", "HoldfastRetention", "HoldfastTestSupport"]),
         .testTarget(
             name: "HoldfastServerTests",
             dependencies: [

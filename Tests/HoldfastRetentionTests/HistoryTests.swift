@@ -1,5 +1,6 @@
 import Foundation
 import HoldfastModel
+import HoldfastTestSupport
 import Testing
 
 @testable import HoldfastRetention
