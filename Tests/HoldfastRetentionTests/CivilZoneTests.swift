@@ -3,7 +3,7 @@ import HoldfastModel
 import HoldfastTestSupport
 import Testing
 
-@testable import HoldfastRetention
+import HoldfastRetention
 
 @Suite struct CivilZoneTests {
     private static let names = [

@@ -3,7 +3,7 @@ import HoldfastModel
 import HoldfastTestSupport
 import Testing
 
-@testable import HoldfastRetention
+import HoldfastRetention
 
 /// Random lives of an environment: what must hold at every step of every one of them.
 @Suite struct HistoryTests {

@@ -1,7 +1,7 @@
 import HoldfastModel
 import Testing
 
-@testable import HoldfastRetention
+import HoldfastRetention
 
 @Suite struct PlanTests {
     static func policy(_ schedules: [(String, Int)], manual: Int? = nil, max: Int? = nil) throws -> RetentionPolicy {

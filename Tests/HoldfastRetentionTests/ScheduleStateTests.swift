@@ -1,7 +1,7 @@
 import HoldfastModel
 import Testing
 
-@testable import HoldfastRetention
+import HoldfastRetention
 
 @Suite struct ScheduleStateTests {
     private func state(

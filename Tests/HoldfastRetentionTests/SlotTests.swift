@@ -1,7 +1,7 @@
 import HoldfastModel
 import Testing
 
-@testable import HoldfastRetention
+import HoldfastRetention
 
 @Suite struct SlotTests {
     private func slot(_ interval: String, _ time: String, _ zone: CivilZone = .utc) throws -> Slot {
