@@ -1,9 +1,8 @@
 import Foundation
 import HoldfastModel
+import HoldfastRetention
 import HoldfastTestSupport
 import Testing
-
-import HoldfastRetention
 
 @Suite struct CivilZoneTests {
     private static let names = [

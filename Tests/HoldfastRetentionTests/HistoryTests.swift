@@ -1,9 +1,8 @@
 import Foundation
 import HoldfastModel
+import HoldfastRetention
 import HoldfastTestSupport
 import Testing
-
-import HoldfastRetention
 
 /// Random lives of an environment: what must hold at every step of every one of them.
 @Suite struct HistoryTests {

@@ -1,7 +1,6 @@
 import HoldfastModel
-import Testing
-
 import HoldfastRetention
+import Testing
 
 @Suite struct PlanTests {
     static func policy(_ schedules: [(String, Int)], manual: Int? = nil, max: Int? = nil) throws -> RetentionPolicy {

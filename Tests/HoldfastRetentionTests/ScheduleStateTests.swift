@@ -1,7 +1,6 @@
 import HoldfastModel
-import Testing
-
 import HoldfastRetention
+import Testing
 
 @Suite struct ScheduleStateTests {
     private func state(

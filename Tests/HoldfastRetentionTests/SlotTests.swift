@@ -1,7 +1,6 @@
 import HoldfastModel
-import Testing
-
 import HoldfastRetention
+import Testing
 
 @Suite struct SlotTests {
     private func slot(_ interval: String, _ time: String, _ zone: CivilZone = .utc) throws -> Slot {
