@@ -99,7 +99,7 @@ struct GitRepositoryTests {
                 .code == .notFound)
         #expect(
             try FileManager.default.contentsOfDirectory(atPath: scratch.folder).sorted() == [
-                "out", "repository.git", "work",
+                "checkout", "out", "repository.git",
             ])
     }
 
