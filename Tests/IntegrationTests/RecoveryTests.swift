@@ -47,7 +47,14 @@ struct RecoveryTests {
         var wrong = password
         wrong["HOLDFAST_KIT_PASSWORD"] = "wrong"
         #expect(try Installation.run(Installation.binary, arguments, environment: wrong).status != 0)
-        let rebuilt = try Installation.run(Installation.binary, arguments, environment: password)
+        // What is left of another project hinders nothing, once somebody says that it may stay out.
+        try FileManager.default.createDirectory(
+            atPath: "\(away)/sites/site-b/projects/strayproject", withIntermediateDirectories: true)
+        let stray = try Installation.run(Installation.binary, arguments, environment: password)
+        #expect(stray.status != 0 && stray.errors.contains("strayproject"), "\(stray.errors)")
+        #expect(!FileManager.default.fileExists(atPath: installation.home + "/catalogue.sqlite"))
+        let rebuilt = try Installation.run(
+            Installation.binary, arguments + ["--without", "strayproject"], environment: password)
         #expect(rebuilt.status == 0, "\(rebuilt.errors)")
         #expect(rebuilt.output.contains("1 environments, 2 backups"), "\(rebuilt.output)")
         // A second time there is something to lose.

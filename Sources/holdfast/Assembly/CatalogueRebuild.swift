@@ -25,10 +25,13 @@ struct CatalogueRebuild {
     let home: StateDirectory
     let settings: Settings
     let secrets: RecoveryKit.Secrets
+    /// Projects that stay out of the new catalogue; their folders on the sites are not touched.
+    var without: Set<ProjectID> = []
     let time: any TimeSource
     let log: (String) -> Void
 
-    /// - Throws: `conflict` if there is a catalogue; whatever goes wrong, no catalogue is left behind then.
+    /// - Throws: `conflict` if there is a catalogue; `unavailable` with the reasons of all projects that cannot be
+    ///   rebuilt. Whatever goes wrong, no catalogue is left behind then.
     func run() throws -> [Outcome] {
         try home.create()
         let lock = try InstallationLock(home)
@@ -46,8 +49,16 @@ struct CatalogueRebuild {
             let catalogue = try Catalogue(path: unfinished, time: time)
             let repositories = ProjectRepositories(
                 sites: settings.sites, quorum: settings.quorum, masterKey: masterKey, catalogue: catalogue)
-            for project in try projectsOnSites() {
-                outcomes.append(try rebuild(project, catalogue, repositories, masterKey))
+            var failures: [String] = []
+            for project in try projectsOnSites() where !without.contains(project) {
+                do { outcomes.append(try rebuild(project, catalogue, repositories, masterKey)) } catch {
+                    failures.append("project \(project): \(error)")
+                }
+            }
+            guard failures.isEmpty else {
+                throw HoldfastError(
+                    .unavailable, "cannot rebuild everything; \(failures.joined(separator: "; "))",
+                    hint: "Put that right, or leave a project out with --without ID")
             }
             try settings.write(home)
             try home.writePrivate(secrets.masterKey.reveal() + "\n", to: home.masterKey)

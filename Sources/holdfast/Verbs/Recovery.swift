@@ -80,6 +80,9 @@ struct CatalogueRebuildVerb: ParsableCommand {
     @Option(help: ArgumentHelp("Where a site of the kit is now; may be given again.", valueName: "name=path"))
     var site: [String] = []
 
+    @Option(help: ArgumentHelp("A project to leave out; may be given again.", valueName: "id"))
+    var without: [String] = []
+
     func run() throws {
         let surroundings = Surroundings.current
         let kit = try RecoveryKit.read(surroundings.absolute(kit))
@@ -88,8 +91,14 @@ struct CatalogueRebuildVerb: ParsableCommand {
         for text in site { try move(text, in: &settings, surroundings) }
         let home = options.stateDirectory
         try settings.validate(home)
+        let excluded = try without.map { text in
+            guard let id = ProjectID(text) else {
+                throw HoldfastError(.invalidInput, "'\(text)' is no project id", hint: "Use an id as the sites have it")
+            }
+            return id
+        }
         let rebuild = CatalogueRebuild(
-            home: home, settings: settings, secrets: secrets, time: surroundings.time
+            home: home, settings: settings, secrets: secrets, without: Set(excluded), time: surroundings.time
         ) { surroundings.output.error($0) }
         for outcome in try rebuild.run() {
             surroundings.output.out(
