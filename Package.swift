@@ -77,7 +77,7 @@ let package = Package(
             name: "HoldfastBackup",
             dependencies: [
                 "HoldfastBlobStore", "HoldfastControl", "HoldfastEnvironments", "HoldfastModel", "HoldfastRepository",
-                logging,
+                "HoldfastRetention", logging,
             ]),
         .target(
             name: "HoldfastCommands",
@@ -95,9 +95,13 @@ let package = Package(
                 "HoldfastAPI", "HoldfastClient", "HoldfastControl", "HoldfastEnvironments", "HoldfastModel",
             ]),
         .target(
+            name: "HoldfastScheduler",
+            dependencies: ["HoldfastBackup", "HoldfastControl", "HoldfastModel", "HoldfastRetention", logging]),
+        .target(
             name: "HoldfastServer",
             dependencies: [
-                "HoldfastAPI", "HoldfastCatalogue", "HoldfastModel", httpTypes, hummingbird, hummingbirdCore,
+                "HoldfastAPI", "HoldfastCatalogue", "HoldfastModel", "HoldfastRetention", httpTypes, hummingbird,
+                hummingbirdCore,
                 hummingbirdTLS, logging, nioCore,
             ]),
 
@@ -108,7 +112,8 @@ let package = Package(
                 "HoldfastAPI", "HoldfastBackup", "HoldfastBlobStore", "HoldfastCatalogue", "HoldfastClient",
                 "HoldfastCommands", "HoldfastControl", "HoldfastDemo", "HoldfastEnvironments", "HoldfastGateway",
                 "HoldfastModel",
-                "HoldfastRepository", "HoldfastRepositoryCommands", "HoldfastServer", argumentParser, logging,
+                "HoldfastRepository", "HoldfastRepositoryCommands", "HoldfastRetention", "HoldfastScheduler",
+                "HoldfastServer", argumentParser, logging,
             ]),
 
         // MARK: Proofs: the engine in processes of its own, for tests, and the fuzzer; not installed
@@ -121,7 +126,8 @@ let package = Package(
         .testTarget(
             name: "HoldfastBackupTests",
             dependencies: [
-                "HoldfastBackup", "HoldfastEnvironments", "HoldfastModel", "HoldfastRepository", logging,
+                "HoldfastBackup", "HoldfastEnvironments", "HoldfastModel", "HoldfastRepository", "HoldfastRetention",
+                logging,
             ]),
         .testTarget(
             name: "HoldfastBlobStoreTests",
@@ -161,6 +167,12 @@ let package = Package(
         .testTarget(
             name: "HoldfastRetentionTests",
             dependencies: ["HoldfastModel", "HoldfastRetention", "HoldfastTestSupport"]),
+        .testTarget(
+            name: "HoldfastSchedulerTests",
+            dependencies: [
+                "HoldfastBackup", "HoldfastCatalogue", "HoldfastEnvironments", "HoldfastModel", "HoldfastRepository",
+                "HoldfastRetention", "HoldfastScheduler", "HoldfastTestSupport", logging,
+            ]),
         .testTarget(
             name: "HoldfastServerTests",
             dependencies: [

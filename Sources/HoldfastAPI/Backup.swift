@@ -36,6 +36,16 @@ extension API {
         package var sites: [Site]
         @Nullable package var hold: HoldEvidence?
         @Nullable package var skew: LiveSkew?
+        /// Why it is kept, such as `1d #3`; empty if it goes next, and if it is deleted.
+        package var kept: [String]?
+        package var protected: Bool?
+        /// Nobody deletes it before.
+        @Nullable package var lockedUntil: Date?
+        /// It is deleted, and can be brought back for a while.
+        @Nullable package var deletedAt: Date?
+        @Nullable package var deletedBecause: String?
+        @Nullable package var label: String?
+        @Nullable package var note: String?
         package var links: Links
 
         package struct Site: Codable, Sendable {
@@ -88,6 +98,14 @@ extension API {
             deployment = backup.deployment
             hold = backup.hold
             skew = backup.skew
+            let keeping = backup.keeping
+            kept = []
+            protected = keeping.isProtected
+            lockedUntil = keeping.lockedUntil
+            deletedAt = keeping.deletedAt
+            deletedBecause = keeping.deletedBecause
+            label = keeping.label
+            note = keeping.note
         }
     }
 
@@ -97,6 +115,25 @@ extension API {
         package var safe: Bool?
 
         package init(safe: Bool? = nil) { self.safe = safe }
+    }
+
+    /// `PATCH …/backups/{b}`: our addition. What is left out stays, an empty text takes away.
+    package struct BackupPatch: Codable, Sendable {
+        package var label: String?
+        package var note: String?
+
+        package init(label: String? = nil, note: String? = nil) {
+            self.label = label
+            self.note = note
+        }
+    }
+
+    /// `POST …/backups/{b}/protect`: our addition.
+    package struct ProtectInput: Codable, Sendable {
+        /// Nobody deletes the backup before, and nobody can make it earlier.
+        package var lockUntil: Date?
+
+        package init(lockUntil: Date? = nil) { self.lockUntil = lockUntil }
     }
 
     /// `POST …/backups/{b}/restore`.

@@ -159,7 +159,7 @@ extension API {
         }
         package var guaranteedResources = Switch(enabled: false)
         package var autoscaling = Switch(enabled: false)
-        package var dataRetention = Switch(enabled: false)
+        package var dataRetention = Switch(enabled: true)
         package var links: Links
 
         package init(links: Links) { self.links = links }

@@ -1,5 +1,6 @@
 import Foundation
 import HoldfastModel
+import HoldfastRetention
 
 /// Turns what somebody wants into queued activities, or refuses with the reason.
 ///
@@ -48,20 +49,52 @@ package struct ActivityDesk: Sendable {
         return activity
     }
 
+    /// Queues an automated backup. What it claims is decided when it begins.
+    ///
+    /// - Throws: `conflict` if the environment is not active or is dirty.
+    package func submitAutomatedBackup(of id: EnvironmentID, safe: Bool) throws -> Activity {
+        let environment = try active(id, for: "backed up")
+        let parameters = ["backup": BackupID.random().rawValue, "safe": String(safe), "automated": "true"]
+        let activity = make(
+            .backup, environment, parameters, nil, "Holdfast created an automated backup of \(environment.name)")
+        try catalogue.createActivity(activity)
+        wake()
+        return activity
+    }
+
+    /// Queues the deletions that the retention plan of an environment says, and those whose grace is over.
+    ///
+    /// - Parameter name: of the environment, which may be gone.
+    package func submitRetention(of id: EnvironmentID, named name: String, in project: ProjectID) throws -> Activity {
+        let activity = Activity(
+            id: .random(), project: project, environment: id, type: .retention, parameters: ["environment": name],
+            user: nil, text: "Holdfast applied the backup policy to \(name)", createdAt: time.now())
+        try catalogue.createActivity(activity)
+        wake()
+        return activity
+    }
+
+    /// Queues a prune of a project's repository.
+    package func submitPrune(of project: ProjectID) throws -> Activity {
+        let activity = Activity(
+            id: .random(), project: project, environment: nil, type: .prune, user: nil,
+            text: "Holdfast freed what no backup needs", createdAt: time.now())
+        try catalogue.createActivity(activity)
+        wake()
+        return activity
+    }
+
     private func activity(for request: OperationRequest, by user: User?) throws -> Activity {
         let name = user?.displayName ?? "Holdfast"
         switch request {
         case .backup(let id, let safe):
             let environment = try active(id, for: "backed up")
-            let parameters = ["backup": BackupID.random().rawValue, "safe": String(safe), "automated": "false"]
+            let backup = BackupID.random()
+            let retention = try catalogue.retention(of: environment, at: time.now())
+            try RetentionPlan.admitManual(retention.backups, policy: retention.policy, new: backup)
+            let parameters = ["backup": backup.rawValue, "safe": String(safe), "automated": "false"]
             return make(.backup, environment, parameters, user, "\(name) created a backup of \(environment.name)")
-        case .deleteBackup(let id):
-            let backup = try catalogue.backup(id)
-            try checkIsNotLeaving(id)
-            return Activity(
-                id: .random(), project: backup.project, environment: backup.environment, type: .backupDelete,
-                parameters: ["backup": id.rawValue, "environment": backup.environmentName], user: user?.id,
-                text: "\(name) deleted backup \(id) of \(backup.environmentName)", createdAt: time.now())
+        case .deleteBackup(let id, let force, let now): return try deletion(id, force: force, now: now, user, name)
         case .restore(let id, let options): return try restore(id, options, user, name)
         case .undoRestore(let id):
             let environment = try active(id, for: "put back")
@@ -71,6 +104,36 @@ package struct ActivityDesk: Sendable {
         case .redeploy, .activate, .deactivate, .pause, .resume, .deleteEnvironment:
             return try lifecycle(request, user, name)
         }
+    }
+
+    private func deletion(
+        _ id: BackupID, force: Bool, now: Bool, _ user: User?, _ name: String
+    ) throws -> Activity {
+        let backup = try catalogue.backup(id)
+        try checkIsNotLeaving(id)
+        let keeping = backup.keeping
+        guard !keeping.isDeleted || now else {
+            throw HoldfastError(
+                .conflict, "backup \(id) is deleted already",
+                hint: "Bring it back with backup:undelete, or end its grace with backup:delete --now")
+        }
+        if keeping.isLocked(at: time.now()), let until = keeping.lockedUntil {
+            throw HoldfastError(
+                .conflict, "backup \(id) is locked until \(until.formatted(.iso8601)), and goes for nobody before",
+                hint: "Wait until then")
+        }
+        if keeping.isProtected, !force, !keeping.isDeleted {
+            throw HoldfastError(
+                .conflict, "backup \(id) is protected",
+                hint: "Unprotect it with backup:protect --off, or delete it with --force")
+        }
+        var parameters = ["backup": id.rawValue, "environment": backup.environmentName]
+        if force { parameters["force"] = "true" }
+        if now { parameters["now"] = "true" }
+        return Activity(
+            id: .random(), project: backup.project, environment: backup.environment, type: .backupDelete,
+            parameters: parameters, user: user?.id,
+            text: "\(name) deleted backup \(id) of \(backup.environmentName)", createdAt: time.now())
     }
 
     /// - Throws: `conflict` if the backup's deletion is queued or running already.
@@ -89,6 +152,11 @@ package struct ActivityDesk: Sendable {
         let backup = try catalogue.backup(id)
         guard backup.status == .created else {
             throw HoldfastError(.conflict, "backup \(id) is being deleted and cannot be restored")
+        }
+        guard !backup.keeping.isDeleted else {
+            throw HoldfastError(
+                .conflict, "backup \(id) is deleted and cannot be restored",
+                hint: "Bring it back first, with backup:undelete")
         }
         try checkIsNotLeaving(id)
         let target = options.target ?? backup.environmentName

@@ -19,6 +19,8 @@ struct BackupActivity {
     static let attempts = 3
 
     func run() throws {
+        let claims = automated ? try house.dueClaims(of: environment) : []
+        if automated, claims.isEmpty { return context.log("Nothing is due any more, so no backup was taken.") }
         let source = try BackupSource(environment: environment, house: house)
         let sites = try house.repositories.sites(of: environment.project)
         let repository = try house.repositories.open(environment.project, on: sites)
@@ -35,6 +37,7 @@ struct BackupActivity {
             deployment: source.current.deployment)
         manifest.safe = safe
         manifest.automated = automated
+        manifest.claims = claims.isEmpty ? nil : claims
         let point = ConsistentPoint(source: source, session: session, house: house, context: context)
         try point.take(into: &manifest, safe: safe, staging: staging)
         context.progress(80)
@@ -81,12 +84,14 @@ struct BackupActivity {
     private func publish(
         _ stored: FinishedBackup, _ manifest: BackupManifest, _ reports: [SitePlacement]
     ) throws {
-        let record = Backup(
+        var record = Backup(
             id: backup, environment: environment, safe: safe, automated: automated,
             commit: manifest.deployment.commit, deployment: manifest.deployment.id,
             snapshot: stored.id.description, sizes: (stored.logicalBytes, stored.addedBytes), sites: reports,
             evidence: (manifest.hold, manifest.skew), createdAt: manifest.createdAt, updatedAt: house.time.now())
+        record.keeping.claims = manifest.claims ?? []
         try house.catalogue.insertBackup(record)
+        house.reached(.backupListed)
         let places = reports.map { $0.isComplete ? $0.site : "\($0.site) (not complete: \($0.problem ?? "unknown"))" }
         let isShared = reports.contains { $0.isNotSeparate == true }
         context.log(

@@ -8,6 +8,8 @@ package enum CrashPoint: String, Sendable, CaseIterable {
     case backupReleased = "backup.released"
     /// The snapshot object is on the sites, the catalogue does not know of it.
     case backupStored = "backup.stored"
+    /// It is listed, and what it takes the place of is there still.
+    case backupListed = "backup.listed"
     case restoreFilled = "restore.filled"
     /// Behind the closed gate, nothing switched.
     case switchHeld = "switch.held"

@@ -16,7 +16,7 @@ package struct House: Sendable {
     package let freezer: any ProcessFreezer
     package let supervisors: any Supervisors
     package let repositories: ProjectRepositories
-    package let time: any TimeSource
+    package var time: any TimeSource
     package let logger: Logger
     package var holdLimits: HoldLimits
     /// Seconds between two tries at a consistent point.
@@ -33,6 +33,8 @@ package struct House: Sendable {
     package var environmentUser: String?
     /// What hosts of environments end in, such as `localhost:7080`.
     package var hostSuffix: String
+    /// Seconds in which a deleted backup can be brought back.
+    package var deletionGrace: TimeInterval
     /// Called at named points of the activities; tests stop or end the process there. Does nothing otherwise.
     package var reached: @Sendable (CrashPoint) -> Void
 
@@ -57,6 +59,7 @@ package struct House: Sendable {
         self.buildTimeout = .seconds(900)
         self.environmentUser = nil
         self.hostSuffix = "localhost"
+        self.deletionGrace = 86_400
         self.reached = { _ in }
     }
 

@@ -16,11 +16,15 @@ package struct HousePerformer: ActivityPerformer {
 
     private func work(_ context: ActivityContext) throws {
         let activity = context.activity
+        if activity.type == .prune { return try PruneActivity(house: house, context: context).run() }
         guard let id = activity.environment else {
             throw HoldfastError(.internalFault, "activity \(activity.id) names no environment")
         }
         if activity.type == .backupDelete {
             return try DeleteActivity(backup: backupID(activity), house: house, context: context).run()
+        }
+        if activity.type == .retention {
+            return try RetentionActivity(environment: id, house: house, context: context).run()
         }
         let environment = try house.catalogue.environment(id)
         let lifecycle = LifecycleActivity(environment: environment, house: house, context: context)
@@ -50,7 +54,7 @@ package struct HousePerformer: ActivityPerformer {
         case .resume: try lifecycle.resume()
         case .deactivate: try lifecycle.deactivate()
         case .delete: try lifecycle.delete()
-        case .backupDelete, .projectCreate:
+        case .backupDelete, .retention, .projectCreate, .prune:
             throw HoldfastError(.internalFault, "activity \(activity.id) of type \(activity.type.rawValue) has no work")
         }
     }
@@ -61,12 +65,14 @@ package struct HousePerformer: ActivityPerformer {
             switch activity.type {
             case .backup: return try recoverBackup(activity)
             case .restore, .push, .activate, .redeploy: return try recoverSwitch(activity)
-            case .backupDelete:
-                try DeleteActivity(backup: backupID(activity), house: house, context: context).run()
+            case .backupDelete, .retention:
+                try work(context)
                 return .finished
             case .pause, .resume, .deactivate, .delete:
                 try perform(context)
                 return .finished
+            case .prune:
+                return .failed("the control plane stopped while it ran; all backups are whole, the next prune goes on")
             case .cron, .projectCreate:
                 return .failed("the control plane stopped while it ran")
             }

@@ -1,5 +1,6 @@
 import Foundation
 import HoldfastModel
+import HoldfastRetention
 
 // HoldfastBackup: the activities that move data (backup, restore, deploy, cron, delete), and what runs their queues.
 //
@@ -121,8 +122,7 @@ package struct FreezeOutcome: Sendable, Equatable {
 }
 
 /// Where activities and backups are recorded. Implemented by the catalogue.
-package protocol BackupCatalogue: Sendable {
-    func project(_ id: ProjectID) throws -> Project
+package protocol BackupCatalogue: RetentionSource {
     func environment(_ id: EnvironmentID) throws -> Environment
     func environments(in project: ProjectID) throws -> [Environment]
     func allEnvironments() throws -> [Environment]
@@ -133,7 +133,6 @@ package protocol BackupCatalogue: Sendable {
     func createActivity(_ activity: Activity) throws
     /// The oldest pending activity of the queue whose environment has none running, moved to `in_progress`.
     func claimActivity(in queue: ActivityQueueName, at date: Date) throws -> Activity?
-    func openActivities() throws -> [Activity]
     func appendLog(_ activity: ActivityID, _ message: String, at date: Date)
     func setProgress(_ activity: ActivityID, percent: Int, at date: Date)
     func finishActivity(_ id: ActivityID, result: ActivityResult, failure: String?, at date: Date) throws
@@ -146,7 +145,20 @@ package protocol BackupCatalogue: Sendable {
     func backups(in project: ProjectID) throws -> [Backup]
     /// What is known now about the sites that hold a backup.
     func updateSites(of id: BackupID, to sites: [SitePlacement], at date: Date) throws
-    func markDeleting(_ id: BackupID, at date: Date) throws
+    /// Deletes a backup so that it can be brought back: nothing of its data goes.
+    ///
+    /// - Throws: `conflict` if it is protected, locked, or an open activity reads it.
+    func deleteBackup(_ id: BackupID, because reason: String, force: Bool, at date: Date) throws
+    /// From here on it cannot be brought back.
+    func markDeleting(_ id: BackupID, force: Bool, at date: Date) throws
+    /// Deleted at that time or before, with data that are still there; of one environment, or of all.
+    func deletedBackups(of environment: EnvironmentID?, before date: Date) throws -> [Backup]
+    /// How many automated backups failed since the last good one, and when the last of them ended.
+    func automatedFailures(of environment: EnvironmentID) throws -> (count: Int, last: Date)?
+    /// Projects whose repositories hold what nobody needs any more, and that were not pruned within `pause` seconds.
+    func projectsToPrune(at now: Date, pause: TimeInterval) throws -> [ProjectID]
+    /// Grows whenever something may have changed.
+    var generation: Int { get }
     func removeBackup(_ id: BackupID) throws
 
     /// Variables of the project and the environment, the environment's own winning.

@@ -34,6 +34,9 @@ extension Catalogue {
             if activity.type == .backup || activity.type == .restore, let environment = environment.flatMap(\.self) {
                 try Self.checkIsActiveAndClean(environment, database)
             }
+            if activity.type == .restore, let id = activity.parameters["backup"].flatMap({ BackupID($0) }) {
+                try Self.checkIsThere(id, database)
+            }
             let name = environment.map { $0?.name ?? activity.parameters["environment"] ?? "(deleted)" }
             try ActivityRecord(activity, environmentName: name).insert(database)
         }
@@ -45,8 +48,14 @@ extension Catalogue {
         ActivityType.allCases.filter(\.builds).map { "'\($0.rawValue)'" }.joined(separator: ", ")
     }
 
+    /// Those that a prune of their project excludes, as a list for SQL.
+    private static var repositoryUsers: String {
+        ActivityType.allCases.filter(\.usesRepository).map { "'\($0.rawValue)'" }.joined(separator: ", ")
+    }
+
     /// The oldest pending activity of the queue whose environment has none running, production first; it is moved to
-    /// `in_progress`. Builds have bounds of their own, in a project and in all. Nil if there is nothing to do.
+    /// `in_progress`. A prune runs only while nothing else uses its project's repository. Builds have bounds of their
+    /// own, in a project and in all. Nil if there is nothing to do.
     package func claimActivity(in queue: ActivityQueueName, at date: Date) throws -> Activity? {
         let claimed: Activity? = try write { database in
             let record = try ActivityRecord.fetchOne(
@@ -56,6 +65,12 @@ extension Catalogue {
                     WHERE activity.state = 'pending' AND activity.queue = ? AND NOT EXISTS (
                         SELECT 1 FROM activity AS other
                         WHERE other.environment = activity.environment AND other.state = 'in_progress')
+                    AND NOT EXISTS (
+                        SELECT 1 FROM activity AS other
+                        WHERE other.project = activity.project AND other.state = 'in_progress'
+                        AND activity.type IN (\(Self.repositoryUsers))
+                        AND other.type IN (\(Self.repositoryUsers))
+                        AND 'project.prune' IN (activity.type, other.type))
                     AND (activity.type NOT IN (\(Self.builds)) OR (
                         (SELECT count(*) FROM activity AS other WHERE other.state = 'in_progress'
                             AND other.type IN (\(Self.builds))) < \(ActivityQueueName.builds)
@@ -238,11 +253,23 @@ extension Catalogue {
             ])
     }
 
+    /// A deletion and a restore exclude each other: whoever comes first, in whichever environment.
+    private static func checkIsThere(_ id: BackupID, _ database: Database) throws {
+        let backup = try backup(id, database)
+        guard backup.status == .created, !backup.keeping.isDeleted else {
+            throw HoldfastError(
+                .conflict, "backup \(id) is deleted and cannot be restored",
+                hint: "Bring it back with backup:undelete, if its grace is not over")
+        }
+    }
+
     /// Nil for the deletion of a backup whose environment is gone: backups outlive environments.
     private static func activityTarget(
         _ id: EnvironmentID, of activity: Activity, _ database: Database
     ) throws -> Environment? {
-        if activity.type == .backupDelete, try EnvironmentRecord.fetchOne(database, key: id.rawValue) == nil {
+        if activity.type == .backupDelete || activity.type == .retention,
+            try EnvironmentRecord.fetchOne(database, key: id.rawValue) == nil
+        {
             return nil
         }
         return try environment(id, database)

@@ -15,8 +15,29 @@ extension Catalogue {
         }
         try write { database in
             _ = try Self.environment(backup.environment, database)
-            try BackupRecord(backup).insert(database)
+            try Self.record(backup, database)
         }
+    }
+
+    /// Writes the row, and takes those of its slots that nobody has claimed.
+    static func record(_ backup: Backup, _ database: Database) throws {
+        var backup = backup
+        var granted: [SlotClaim] = []
+        for claim in backup.keeping.claims {
+            try database.execute(
+                sql:
+                    "INSERT OR IGNORE INTO claim (environment, interval, slot, project, backup) VALUES (?, ?, ?, ?, ?)",
+                arguments: [
+                    backup.environment.rawValue, claim.interval, claim.slot, backup.project.rawValue,
+                    backup.id.rawValue,
+                ])
+            if database.changesCount > 0 { granted.append(claim) }
+        }
+        backup.keeping.claims = granted
+        try BackupRecord(backup).insert(database)
+        try database.execute(
+            sql: "UPDATE backup SET position = (SELECT max(position) + 1 FROM backup) WHERE id = ?",
+            arguments: [backup.id.rawValue])
     }
 
     /// - Throws: `notFound`.
@@ -24,7 +45,8 @@ extension Catalogue {
         try read { try Self.backup(id, $0) }
     }
 
-    /// All backups of an environment, newest first, those being deleted included.
+    /// All backups of an environment, newest first, those being deleted included, and those that are deleted and can be
+    /// brought back.
     package func backups(of environment: EnvironmentID) throws -> [Backup] {
         try read { database in
             try BackupRecord.filter(sql: "environment = ?", arguments: [environment.rawValue])
@@ -47,7 +69,7 @@ extension Catalogue {
                 database,
                 sql: """
                     SELECT environment, max(created_at) AS newest FROM backup
-                    WHERE project = ? AND status = 'CREATED' GROUP BY environment
+                    WHERE project = ? AND status = 'CREATED' AND deleted_at IS NULL GROUP BY environment
                     """, arguments: [project.rawValue])
             let pairs = try rows.map { (try Column.id($0["environment"]) as EnvironmentID, Column.date($0["newest"])) }
             return Dictionary(pairs) { first, _ in first }
@@ -64,16 +86,6 @@ extension Catalogue {
         }
     }
 
-    /// From here on it can no longer be restored.
-    package func markDeleting(_ id: BackupID, at date: Date) throws {
-        try write { database in
-            var backup = try Self.backup(id, database)
-            backup.status = .deleting
-            backup.updatedAt = date
-            try BackupRecord(backup).update(database)
-        }
-    }
-
     /// Forgets a backup whose snapshot is gone from the sites.
     ///
     /// - Throws: `conflict` if it was not marked as being deleted.
@@ -83,10 +95,16 @@ extension Catalogue {
                 throw HoldfastError(.conflict, "backup \(id) is not marked as being deleted")
             }
             try database.execute(sql: "DELETE FROM backup WHERE id = ?", arguments: [id.rawValue])
+            try database.execute(
+                sql: """
+                    DELETE FROM claim WHERE backup = ? AND slot < (
+                        SELECT max(newer.slot) FROM claim AS newer
+                        WHERE newer.environment = claim.environment AND newer.interval = claim.interval)
+                    """, arguments: [id.rawValue])
         }
     }
 
-    private static func backup(_ id: BackupID, _ database: Database) throws -> Backup {
+    static func backup(_ id: BackupID, _ database: Database) throws -> Backup {
         guard let record = try BackupRecord.fetchOne(database, key: id.rawValue) else {
             throw HoldfastError(.notFound, "there is no backup '\(id)'", hint: "List them with backup:list")
         }

@@ -19,6 +19,7 @@ package final class Catalogue: Sendable {
     let spareTokens = Mutex<[Data: SpareToken]>([:])
     /// Wakes those who watch an activity.
     package let feed = ActivityFeed()
+    private let changes = Atomic(0)
     private let report: @Sendable (HoldfastError) -> Void
 
     /// Opens the database, makes it if there is none, and brings its schema up to date.
@@ -64,8 +65,12 @@ package final class Catalogue: Sendable {
 
     /// One transaction, on disk when it returns.
     func write<Value>(_ body: (Database) throws -> Value) throws -> Value {
-        try Self.mapping(path) { try pool.write(body) }
+        defer { changes.wrappingAdd(1, ordering: .releasing) }
+        return try Self.mapping(path) { try pool.write(body) }
     }
+
+    /// Grows whenever something may have changed that is not a log line or progress.
+    package var generation: Int { changes.load(ordering: .acquiring) }
 
     /// One transaction that a power failure may take back, together with nothing else: for log lines and progress,
     /// of which there may be thousands. Never throws; failures are reported.

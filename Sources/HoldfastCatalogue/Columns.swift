@@ -53,15 +53,17 @@ struct ProjectRecord: CatalogueRecord {
     var defaultBranch: String
     var region: String
     var timeZone: String
+    var retention: String?
     var createdAt: Int64
     var updatedAt: Int64
 
-    init(_ project: Project) {
+    init(_ project: Project) throws {
         id = project.id.rawValue
         title = project.title
         defaultBranch = project.defaultBranch
         region = project.region
         timeZone = project.timeZone
+        retention = try project.retention.map(Column.json)
         createdAt = Column.stamp(project.createdAt)
         updatedAt = Column.stamp(project.updatedAt)
     }
@@ -71,6 +73,7 @@ struct ProjectRecord: CatalogueRecord {
             id: try Column.id(id), title: title, defaultBranch: defaultBranch, region: region, timeZone: timeZone,
             createdAt: Column.date(createdAt))
         project.updatedAt = Column.date(updatedAt)
+        project.retention = try retention.map { try Column.value(RetentionSettings.self, json: $0) }
         return project
     }
 }
@@ -132,6 +135,13 @@ struct BackupRecord: CatalogueRecord {
     var sites: String
     var hold: String?
     var skew: String?
+    var claims: String
+    var isProtected: Bool
+    var lockedUntil: Int64?
+    var deletedAt: Int64?
+    var deletedBecause: String?
+    var label: String?
+    var note: String?
     var createdAt: Int64
     var updatedAt: Int64
 
@@ -151,6 +161,14 @@ struct BackupRecord: CatalogueRecord {
         sites = try Column.json(backup.sites)
         hold = try backup.hold.map(Column.json)
         skew = try backup.skew.map(Column.json)
+        let keeping = backup.keeping
+        claims = try Column.json(keeping.claims)
+        isProtected = keeping.isProtected
+        lockedUntil = keeping.lockedUntil.map(Column.stamp)
+        deletedAt = keeping.deletedAt.map(Column.stamp)
+        deletedBecause = keeping.deletedBecause
+        label = keeping.label
+        note = keeping.note
         createdAt = Column.stamp(backup.createdAt)
         updatedAt = Column.stamp(backup.updatedAt)
     }
@@ -168,7 +186,20 @@ struct BackupRecord: CatalogueRecord {
                 try skew.map { try Column.value(LiveSkew.self, json: $0) }
             ), createdAt: Column.date(createdAt), updatedAt: Column.date(updatedAt))
         backup.status = try Column.choice(status)
+        backup.keeping = try keeping()
         return backup
+    }
+
+    private func keeping() throws -> BackupKeeping {
+        var keeping = BackupKeeping()
+        keeping.claims = try Column.value([SlotClaim].self, json: claims)
+        keeping.isProtected = isProtected
+        keeping.lockedUntil = lockedUntil.map(Column.date)
+        keeping.deletedAt = deletedAt.map(Column.date)
+        keeping.deletedBecause = deletedBecause
+        keeping.label = label
+        keeping.note = note
+        return keeping
     }
 }
 

@@ -32,9 +32,25 @@ extension Catalogue {
         try read { try ProjectRecord.order(sql: "created_at, id").fetchAll($0).map { try $0.model() } }
     }
 
+    /// Changes what is set of a project's backup policy, in one transaction.
+    ///
+    /// - Parameter change: gets what is set now, nil if nothing is; what it throws is thrown, and nothing is changed.
+    package func updateRetention(
+        of id: ProjectID, _ change: (RetentionSettings?) throws -> RetentionSettings?
+    ) throws {
+        try write { database in
+            var project = try Self.project(id, database)
+            project.retention = try change(project.retention)
+            project.updatedAt = time.now()
+            try ProjectRecord(project).update(database)
+        }
+    }
+
+    /// Stores everything but what is set of the backup policy, which `updateRetention` changes.
     package func update(_ project: Project) throws {
         try write { database in
-            _ = try Self.project(project.id, database)
+            var project = project
+            project.retention = try Self.project(project.id, database).retention
             try ProjectRecord(project).update(database)
         }
     }
@@ -86,7 +102,7 @@ extension Catalogue {
         if let backups, backups > 0 {
             throw HoldfastError(
                 .conflict, "project \(id) has \(backups) backup\(backups == 1 ? "" : "s"), and would take them with it",
-                hint: "Delete them first, with backup:delete; backup:list --all shows them")
+                hint: "Delete them first, with backup:delete --now; backup:list --all --deleted shows them")
         }
         let open = try ActivityRecord.filter(
             sql: "project = ? AND state IN ('pending', 'in_progress')", arguments: [id.rawValue]
@@ -162,6 +178,7 @@ extension Catalogue {
                     id.rawValue, environment.project.rawValue, environment.name, environment.type.rawValue,
                 ])
             try database.execute(sql: "DELETE FROM environment WHERE id = ?", arguments: [id.rawValue])
+            try database.execute(sql: "DELETE FROM claim WHERE environment = ?", arguments: [id.rawValue])
         }
     }
 

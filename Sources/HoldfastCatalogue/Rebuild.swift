@@ -29,7 +29,8 @@ extension Catalogue {
                 sql: "UPDATE project SET sealed_repository_password = ? WHERE id = ?",
                 arguments: [Data(rebuilt.sealedPassword), rebuilt.project.id.rawValue])
             for environment in rebuilt.environments { try EnvironmentRecord(environment).insert(database) }
-            for backup in rebuilt.backups { try BackupRecord(backup).insert(database) }
+            let inOrder = rebuilt.backups.sorted { ($0.createdAt, $0.id) < ($1.createdAt, $1.id) }
+            for backup in inOrder { try Self.record(backup, database) }
         }
     }
 

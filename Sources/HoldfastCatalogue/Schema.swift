@@ -24,6 +24,7 @@ enum Schema {
         migrator.registerMigration("004 people and tokens") { try $0.execute(sql: people) }
         migrator.registerMigration("005 audit") { try $0.execute(sql: audit) }
         migrator.registerMigration("006 gone environments") { try $0.execute(sql: goneEnvironments) }
+        migrator.registerMigration("007 retention") { try $0.execute(sql: retention) }
         return migrator
     }
 
@@ -193,5 +194,33 @@ enum Schema {
             type TEXT NOT NULL CHECK (type IN ('production', 'staging', 'development'))
         ) STRICT;
         CREATE INDEX gone_environment_by_project ON gone_environment (project);
+        """
+
+    /// `position` is the order in which an installation recorded its backups, whatever its clock said. A claim stays
+    /// when its backup goes, as long as it is the newest of its interval: no slot is claimed twice.
+    private static let retention = """
+        ALTER TABLE project ADD COLUMN retention TEXT;
+        ALTER TABLE backup ADD COLUMN position INTEGER NOT NULL DEFAULT 0;
+        ALTER TABLE backup ADD COLUMN claims TEXT NOT NULL DEFAULT '[]';
+        ALTER TABLE backup ADD COLUMN is_protected INTEGER NOT NULL DEFAULT 0 CHECK (is_protected IN (0, 1));
+        ALTER TABLE backup ADD COLUMN locked_until INTEGER;
+        ALTER TABLE backup ADD COLUMN deleted_at INTEGER;
+        ALTER TABLE backup ADD COLUMN deleted_because TEXT CHECK (deleted_because IS NULL OR deleted_at IS NOT NULL);
+        ALTER TABLE backup ADD COLUMN label TEXT;
+        ALTER TABLE backup ADD COLUMN note TEXT;
+        UPDATE backup SET position = (
+            SELECT count(*) FROM backup AS other
+            WHERE (other.created_at, other.id) <= (backup.created_at, backup.id));
+        CREATE INDEX backup_by_position ON backup (environment, position);
+        CREATE INDEX deleted_backup ON backup (deleted_at) WHERE deleted_at IS NOT NULL;
+        CREATE TABLE claim (
+            environment TEXT NOT NULL,
+            interval TEXT NOT NULL,
+            slot INTEGER NOT NULL,
+            project TEXT NOT NULL REFERENCES project (id) ON DELETE CASCADE,
+            backup TEXT NOT NULL,
+            PRIMARY KEY (environment, interval, slot)
+        ) STRICT, WITHOUT ROWID;
+        CREATE INDEX claim_by_backup ON claim (backup);
         """
 }

@@ -31,7 +31,8 @@ final class DemoHouse: @unchecked Sendable {
         let process = Process()
         process.executableURL = URL(fileURLWithPath: options.binary)
         process.arguments = [
-            "serve", "--home", options.home, "--listen", "127.0.0.1:\(api)", "--gateway-listen", "127.0.0.1:\(gateway)",
+            "serve", "--no-schedules", "--home", options.home, "--listen", "127.0.0.1:\(api)", "--gateway-listen",
+            "127.0.0.1:\(gateway)",
             "--stop-everything",
         ]
         try FileManager.default.createDirectory(atPath: "\(options.home)/log", withIntermediateDirectories: true)

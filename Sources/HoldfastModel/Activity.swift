@@ -51,13 +51,17 @@ public enum ActivityType: String, Sendable, Codable, CaseIterable {
     case cron = "environment.cron"
     case backup = "environment.backup"
     case backupDelete = "environment.backup.delete"
+    /// Does what the retention plan of an environment says.
+    case retention = "environment.retention"
     case restore = "environment.restore"
     case projectCreate = "project.create"
+    /// Frees what no backup of the project needs.
+    case prune = "project.prune"
 
     /// Queues run independently of each other; in one environment only one activity runs at a time.
     public var queue: ActivityQueueName {
         switch self {
-        case .backup, .backupDelete: .backup
+        case .backup, .backupDelete, .retention, .prune: .backup
         case .cron: .cron
         default: .default
         }
@@ -71,10 +75,18 @@ public enum ActivityType: String, Sendable, Codable, CaseIterable {
         }
     }
 
+    /// Whether it reads or writes the project's backup repository, so that it and a prune exclude each other.
+    public var usesRepository: Bool {
+        switch self {
+        case .backup, .backupDelete, .retention, .restore, .prune: true
+        default: false
+        }
+    }
+
     /// Whether an open activity of this type makes its environment dirty: it changes deployment or data.
     public var makesDirty: Bool {
         switch self {
-        case .cron, .backup, .backupDelete, .projectCreate: false
+        case .cron, .backup, .backupDelete, .retention, .projectCreate, .prune: false
         default: true
         }
     }

@@ -27,6 +27,7 @@ public struct Backup: Sendable, Codable, Hashable, Identifiable {
     public let skew: LiveSkew?
     public let createdAt: Date
     public var updatedAt: Date
+    public var keeping = BackupKeeping()
 
     public init(
         id: BackupID, environment: Environment, safe: Bool, automated: Bool, commit: String, deployment: String,
@@ -59,6 +60,7 @@ public struct Backup: Sendable, Codable, Hashable, Identifiable {
     /// - Parameter now: how its project's sites are; a site that is not among them counts as reachable.
     public func restoreObstacle(now: [SiteState]) -> String? {
         guard status == .created else { return "it is being deleted" }
+        guard !keeping.isDeleted else { return "it is deleted" }
         let lost = Dictionary(now.filter { !$0.isReachable }.map { ($0.site, $0) }) { first, _ in first }
         let complete = sites.filter(\.isComplete).map(\.site)
         guard complete.allSatisfy({ lost[$0] != nil }) else { return nil }

@@ -22,6 +22,8 @@ public struct BackupManifest: Sendable, Codable, Hashable {
     public var bundle: PartDigest?
     public var hold: HoldEvidence?
     public var skew: LiveSkew?
+    /// The slots that were due when it began; absent in manifests of manual backups, and of old ones.
+    public var claims: [SlotClaim]?
 
     public init(backup: BackupID, environment: Environment, createdAt: Date, deployment: DeploymentRecord) {
         self.version = 1

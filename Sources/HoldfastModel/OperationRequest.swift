@@ -1,7 +1,8 @@
 /// One thing to do to an environment or to a backup; each becomes one activity.
 public enum OperationRequest: Sendable, Hashable {
     case backup(EnvironmentID, safe: Bool)
-    case deleteBackup(BackupID)
+    /// With `force` also a protected one; with `now` it is gone at once and cannot be brought back.
+    case deleteBackup(BackupID, force: Bool = false, now: Bool = false)
     case restore(BackupID, RestoreRequest)
     /// Puts back what ran before the environment's last restore.
     case undoRestore(EnvironmentID)

@@ -11,6 +11,8 @@ public struct Project: Sendable, Codable, Hashable, Identifiable {
     public var timeZone: String
     public let createdAt: Date
     public var updatedAt: Date
+    /// What was set of the backup policy; nil while nothing was.
+    public var retention: RetentionSettings?
 
     public init(
         id: ProjectID, title: String, defaultBranch: String, region: String, timeZone: String, createdAt: Date

@@ -15,6 +15,7 @@ enum BackupRoutes {
             routes.on(.get, "\(base)/backups/:backup") { try .json($0.view(of: $0.backup())) }
             routes.on(.delete, "\(base)/backups/:backup", delete)
             routes.on(.post, "\(base)/backups/:backup/restore", restore)
+            KeepingRoutes.add(to: routes, below: "\(base)/backups/:backup")
         }
         routes.on(.post, "\(environment)/undo-restore", undoRestore)
         EnvironmentRoutes.addQuestion(to: routes, "backup") { .backup($0, safe: true) }
@@ -37,31 +38,41 @@ enum BackupRoutes {
             let name = try call.input.parameter("environment")
             let left = try visible(call).filter { $0.environment == nil && $0.backup.environmentName == name }
             guard !left.isEmpty else { throw error }
-            return try .json(left.map(call.view(of:)))
+            return try .json(call.views(of: left))
         }
-        let backups = try call.catalogue.backups(of: environment.id)
-        return try .json(backups.map { try call.view(of: OwnedBackup(backup: $0, environment: environment)) })
+        let backups = try call.catalogue.backups(of: environment.id).map {
+            OwnedBackup(backup: $0, environment: environment)
+        }
+        return try .json(call.views(of: listed(backups, call)))
     }
 
     /// Those that the caller may see.
-    private static func listAll(_ call: Call) throws -> Reply {
-        try .json(visible(call).map(call.view(of:)))
+    private static func listAll(_ call: Call) throws -> Reply { try .json(call.views(of: visible(call))) }
+
+    /// Deleted backups that can be brought back are listed only with `?deleted=true`, and nothing else is then.
+    private static func listed(_ backups: [OwnedBackup], _ call: Call) -> [OwnedBackup] {
+        let wantsDeleted = call.input.values("deleted").first == "true"
+        return backups.filter { $0.backup.keeping.isDeleted == wantsDeleted }
     }
 
     private static func visible(_ call: Call) throws -> [OwnedBackup] {
         let project = try call.project()
         let owner = try call.owners(in: project.id)
-        return try call.catalogue.backups(in: project.id).map(owner)
+        let seen = try call.catalogue.backups(in: project.id).map(owner)
             .filter { (try? call.principal.require(.viewer, on: $0)) != nil }
+        return listed(seen, call)
     }
 
+    /// `?force=true` also if it is protected, `?now=true` so that it cannot be brought back.
     private static func delete(_ call: Call) throws -> Reply {
         let owned = try call.backup()
+        let force = call.input.values("force").first == "true"
+        let now = call.input.values("now").first == "true"
         let (id, project) = (owned.backup.id, owned.backup.project)
         let activity = try call.audited(ActivityType.backupDelete.rawValue, in: project, on: id.rawValue) {
             try call.principal.require(.admin, on: owned)
         } _: {
-            try call.operations.submit(.deleteBackup(id), by: call.user.id)
+            try call.operations.submit(.deleteBackup(id, force: force, now: now), by: call.user.id)
         }
         return try .accepted([call.view(of: activity.id, in: project)])
     }

@@ -9,7 +9,7 @@ struct ErrorReply {
 
     init(_ error: any Error) {
         switch error {
-        case let error as HoldfastError: self.init(error, detail: nil)
+        case let error as HoldfastError: self.init(error, detail: (error.cause as? InputFaults)?.faults)
         case let error as DecodingError:
             let (path, problem) = Self.explain(error)
             let place = path.isEmpty ? "the body" : "'\(path)'"

@@ -105,6 +105,8 @@ package struct HoldfastServer: Sendable {
         ReferenceRoutes.add(to: known)
         OrganizationRoutes.add(to: known)
         ProjectRoutes.add(to: known)
+        SettingsRoutes.add(to: known)
+        RetentionRoutes.add(to: known)
         ProjectAccessRoutes.add(to: known)
         EnvironmentRoutes.add(to: known)
         BackupRoutes.add(to: known)

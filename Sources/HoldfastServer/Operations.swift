@@ -32,6 +32,9 @@ package protocol Operations: Sendable {
     /// The password and the sites of a project's backup repository.
     func repositoryKey(of project: ProjectID) throws -> API.RepositoryKey
 
+    /// Something of a project changed that its sites should know too, for a catalogue that is lost.
+    func noteChange(of project: ProjectID)
+
     /// How the sites of a project are at this moment. Cheap: it looks at a folder for each.
     func siteStates(of project: ProjectID) -> [SiteState]
 
@@ -46,6 +49,8 @@ package protocol Operations: Sendable {
 }
 
 extension Operations {
+    package func noteChange(of project: ProjectID) {}
+
     package func cancelRunning(_ activity: Activity) throws {
         throw HoldfastError(
             .conflict, "activity \(activity.id) is \(activity.state.rawValue) and cannot be cancelled",

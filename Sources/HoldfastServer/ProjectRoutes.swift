@@ -13,8 +13,6 @@ enum ProjectRoutes {
         routes.on(.patch, one, edit)
         routes.on(.delete, one, delete)
         routes.on(.get, "\(one)/delete", mayDelete)
-        routes.on(.get, "\(one)/settings") { try .json(API.ProjectSettings(links: link($0, "settings"))) }
-        routes.on(.get, "\(one)/capabilities") { try .json(API.Capabilities(links: link($0, "capabilities"))) }
         routes.on(.get, "\(one)/environment-types", types)
         routes.on(.get, "\(one)/environment-types/:type", type)
         routes.on(.get, "\(one)/integrations") { call in
@@ -109,10 +107,6 @@ enum ProjectRoutes {
         var reply = try Reply.json(key)
         reply.headers["Cache-Control"] = "no-store"
         return reply
-    }
-
-    private static func link(_ call: Call, _ name: String) throws -> API.Links {
-        ["self": "\(Path.project(try call.project().id))/\(name)"]
     }
 
     private static func projectRequest(_ input: API.ProjectCreateInput) throws -> ProjectRequest {

@@ -2,6 +2,7 @@ import Foundation
 import HoldfastAPI
 import HoldfastCatalogue
 import HoldfastModel
+import HoldfastRetention
 
 /// Addresses. Links carry no query: clients lose it.
 enum Path {
@@ -86,13 +87,41 @@ extension Call {
     }
 
     func view(of owned: OwnedBackup) throws -> API.Backup {
+        guard let view = try views(of: [owned]).first else {
+            throw HoldfastError(.internalFault, "a backup has no view")
+        }
+        return view
+    }
+
+    /// Each with why it is kept; an environment's plan is made once.
+    func views(of backups: [OwnedBackup]) throws -> [API.Backup] {
+        var plans: [EnvironmentID: KeptBackups] = [:]
+        return try backups.map { owned in
+            var view = view(ofRecord: owned)
+            guard let environment = owned.environment else { return view }
+            let plan = try plans[environment.id] ?? KeptBackups(environment, catalogue, at: parts.time.now())
+            plans[environment.id] = plan
+            view.kept = plan.reasons[owned.backup.id] ?? []
+            view.expiresAt = plan.expiry[owned.backup.id]
+            return view
+        }
+    }
+
+    private func view(ofRecord owned: OwnedBackup) -> API.Backup {
         let backup = owned.backup
         let base = owned.environment.map { Path.environment($0.name, in: $0.project) } ?? Path.project(backup.project)
         let path = "\(base)/backups/\(backup.id)"
         var links: API.Links = ["self": path]
         if backup.status == .created, (try? principal.require(.admin, on: owned)) != nil {
-            links["#restore"] = "\(path)/restore"
+            links["#edit"] = path
             links["#delete"] = path
+            if backup.keeping.isDeleted {
+                links["#undelete"] = "\(path)/undelete"
+            } else {
+                links["#restore"] = "\(path)/restore"
+                links["#protect"] = "\(path)/protect"
+                if backup.keeping.isProtected { links["#unprotect"] = "\(path)/unprotect" }
+            }
         }
         return API.Backup(
             backup, isEnvironmentDeleted: owned.environment == nil, links: links,
@@ -121,6 +150,20 @@ extension Call {
         let gone = try catalogue.goneEnvironments(in: activity.project)
         let type = environments.first { $0.id == id }?.type ?? gone.first { $0.id == id }?.type
         return type.map { permissions?.role(on: $0) == .admin } ?? false
+    }
+}
+
+/// Why the backups of an environment are kept, and until when about.
+struct KeptBackups {
+    private(set) var reasons: [BackupID: [String]] = [:]
+    private(set) var expiry: [BackupID: Date] = [:]
+
+    init(_ environment: Environment, _ catalogue: Catalogue, at now: Date) throws {
+        let retention = try catalogue.retention(of: environment, at: now)
+        for kept in retention.plan().kept {
+            reasons[kept.id] = kept.reasons.map(\.description)
+            expiry[kept.id] = retention.expiry(of: kept.reasons, at: now)
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 import Foundation
 import HoldfastBackup
 import HoldfastModel
+import HoldfastRetention
 import Synchronization
 
 /// What happened, in order, in all doubles of one test.
@@ -185,7 +186,30 @@ final class MemoryCatalogue: BackupCatalogue {
             }
         }
     }
-    func markDeleting(_ id: BackupID, at date: Date) throws {
+    var generation: Int { 0 }
+    func recordedBackups(of environment: EnvironmentID) throws -> [Backup] { try backups(of: environment).reversed() }
+    func claims(of environment: EnvironmentID) throws -> [SlotClaim] {
+        try backups(of: environment).flatMap(\.keeping.claims)
+    }
+    func projectsToPrune(at now: Date, pause: TimeInterval) throws -> [ProjectID] { [] }
+    func automatedFailures(of environment: EnvironmentID) throws -> (count: Int, last: Date)? { nil }
+    func deletedBackups(of environment: EnvironmentID?, before date: Date) throws -> [Backup] {
+        state.withLock { state in
+            state.backups.filter { backup in
+                (environment == nil || backup.environment == environment)
+                    && backup.keeping.deletedAt.map { $0 <= date } == true
+            }
+        }
+    }
+    func deleteBackup(_ id: BackupID, because reason: String, force: Bool, at date: Date) throws {
+        state.withLock { state in
+            for index in state.backups.indices where state.backups[index].id == id {
+                state.backups[index].keeping.deletedAt = date
+                state.backups[index].keeping.deletedBecause = reason
+            }
+        }
+    }
+    func markDeleting(_ id: BackupID, force: Bool, at date: Date) throws {
         state.withLock { state in
             for index in state.backups.indices where state.backups[index].id == id {
                 state.backups[index].status = .deleting

@@ -119,7 +119,7 @@ import Testing
             let listed = try await client.get(bench.path("/backups")).items
             #expect(listed.map { $0["id"] } == [.string(backup.id.rawValue)])
             #expect(listed.first?["environment_deleted"] == true)
-            #expect(try await client.get(path).links == ["self", "#restore", "#delete"])
+            #expect(try await client.get(path).links == ["self", "#restore", "#delete", "#edit", "#protect"])
             #expect(try await client.get(path, as: "viewer").links == ["self"])
             #expect(try await client.get(path, as: "stager").links == ["self"], "a contributor on staging")
             #expect(try await client.get(bench.path("/backups"), as: "producer").text == "[]")
@@ -147,7 +147,7 @@ import Testing
             #expect(try await client.get(bench.path("/environments/nope/backups/\(backup.id)")).status == 404)
             let below = try await client.get(bench.path("/environments/main/backups/\(backup.id)"))
             #expect(below.json["environment"] == "stage")
-            #expect(below.links == ["self", "#restore", "#delete"])
+            #expect(below.links == ["self", "#restore", "#delete", "#edit", "#protect"])
             #expect(try await client.get(bench.path("/environments/main/backups")).items.count == 1)
         }
     }

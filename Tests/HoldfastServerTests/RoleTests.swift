@@ -89,7 +89,7 @@ import Testing
         try bench.catalogue.markDeleting(gone.id, at: bench.time.now())
         try await bench.serve { client async throws in
             let path = bench.path("/environments/main/backups/\(backup.id)")
-            #expect(try await client.get(path).links == ["self", "#restore", "#delete"])
+            #expect(try await client.get(path).links == ["self", "#restore", "#delete", "#edit", "#protect"])
             #expect(try await client.get(path, as: "viewer").links == ["self"])
             let deleting = try await client.get(bench.path("/environments/main/backups/\(gone.id)"))
             #expect(deleting.links == ["self"])

@@ -61,7 +61,7 @@ final class Installation: @unchecked Sendable {
     // MARK: The server
 
     /// - Parameter settings: changes to `settings.json`, which an earlier start has written.
-    func start(stopAt: String? = nil, settings: [String: Int]? = nil) throws {
+    func start(stopAt: String? = nil, settings: [String: Int]? = nil, schedules: Bool = false) throws {
         let process = Process()
         process.executableURL = URL(fileURLWithPath: Self.binary)
         if let settings { try change(settings) }
@@ -69,6 +69,8 @@ final class Installation: @unchecked Sendable {
             "serve", "--home", home, "--listen", "127.0.0.1:\(apiPort)", "--gateway-listen", "127.0.0.1:\(gatewayPort)",
             "--stop-everything",
         ]
+        // Most tests count backups, and none but their own may come between.
+        if !schedules { process.arguments?.append("--no-schedules") }
         var variables = ProcessInfo.processInfo.environment
         variables["HOLDFAST_STOP_AT"] = stopAt
         process.environment = variables

@@ -6,6 +6,7 @@ import HoldfastEnvironments
 import HoldfastGateway
 import HoldfastModel
 import HoldfastRepository
+import HoldfastScheduler
 import HoldfastServer
 import Logging
 
@@ -18,6 +19,8 @@ struct Assembly {
         var certificate: String?
         var key: String?
         var insecure: Bool
+        /// Automated backups are taken, and policies applied.
+        var schedules = true
 
         func tls() throws -> ServerConfiguration.TLSFiles? {
             switch (certificate, key) {
@@ -59,16 +62,20 @@ struct Assembly {
             catalogue: parts.catalogue, operations: parts.operations, configuration: configuration, time: SystemTime(),
             logger: Logger(label: "holdfast.server"), hooks: [{ git.add(to: $0) }])
         var failure: (any Error)?
-        do { try await serve(server) } catch { failure = error }
+        do { try await serve(server, parts.scheduler) } catch { failure = error }
         try await offload("stop") { [self] in parts.stop(everything: stopEverything, launcher: try launcher()) }
         withExtendedLifetime(lock) {}
         if let failure { throw failure }
     }
 
     /// Serves until SIGTERM or SIGINT.
-    private func serve(_ server: HoldfastServer) async throws {
+    private func serve(_ server: HoldfastServer, _ scheduler: Scheduler) async throws {
         let (home, listen, logger) = (home, listen, logger)
         try await withThrowingTaskGroup(of: Void.self) { group in
+            if listen.schedules {
+                // It ends when the group is cancelled, and not before.
+                group.addTask { await scheduler.run(triggers: Ticks(every: .seconds(2))) }
+            }
             group.addTask {
                 try await server.run { port in
                     do {
@@ -167,6 +174,7 @@ extension House {
         switchLimits.lease = holdLimits.lease
         switchLimits.drain = holdLimits.drain
         switchLimits.patience = holdLimits.patience
+        if let seconds = settings.deletionGraceSeconds { deletionGrace = TimeInterval(seconds) }
         if let seconds = settings.buildTimeoutSeconds { buildTimeout = .seconds(seconds) }
         if let milliseconds = settings.switchReadyMilliseconds { switchReady = .milliseconds(milliseconds) }
     }

@@ -1,5 +1,7 @@
 import HoldfastBackup
 import HoldfastCatalogue
+import HoldfastRetention
+import HoldfastServer
 
 // The catalogue is where activities and backups are recorded.
 extension Catalogue: BackupCatalogue {}

@@ -207,12 +207,15 @@ struct RebuildState {
             let manifest = try decoder.decode(BackupManifest.self, from: Data(bytes))
             let environment = environment(of: manifest, at: now)
             // The sizes are not in the manifest.
-            backups.append(
-                Backup(
-                    id: manifest.backup, environment: environment, safe: manifest.safe, automated: manifest.automated,
-                    commit: manifest.deployment.commit, deployment: manifest.deployment.id,
-                    snapshot: entry.id.description, sizes: (0, 0), sites: sites,
-                    evidence: (manifest.hold, manifest.skew), createdAt: manifest.createdAt, updatedAt: now))
+            var backup = Backup(
+                id: manifest.backup, environment: environment, safe: manifest.safe, automated: manifest.automated,
+                commit: manifest.deployment.commit, deployment: manifest.deployment.id,
+                snapshot: entry.id.description, sizes: (0, 0), sites: sites,
+                evidence: (manifest.hold, manifest.skew), createdAt: manifest.createdAt, updatedAt: now)
+            backup.keeping.claims = manifest.claims ?? []
+            // The policy that kept it may not be known any more, so none deletes it.
+            backup.keeping.isProtected = manifest.automated
+            backups.append(backup)
         } catch {
             problems.append("snapshot \(entry.id) has no manifest that can be read: \(error)")
         }

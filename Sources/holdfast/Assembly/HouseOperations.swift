@@ -109,6 +109,8 @@ struct HouseOperations: Operations {
             })
     }
 
+    func noteChange(of project: ProjectID) { house.noteFacts(of: project) }
+
     func siteStates(of project: ProjectID) -> [SiteState] { house.repositories.siteStates(of: project) }
 
     func currentDeployment(of environment: Environment) throws -> RunningDeployment? {

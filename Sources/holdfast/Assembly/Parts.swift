@@ -5,6 +5,7 @@ import HoldfastControl
 import HoldfastEnvironments
 import HoldfastGateway
 import HoldfastModel
+import HoldfastScheduler
 import Logging
 
 /// What runs inside `holdfast serve` beside the API.
@@ -15,6 +16,7 @@ final class Parts: Sendable {
     private let runner: ActivityRunner
     private let crons: CronTicker
     private let watch: ProcessWatch
+    let scheduler: Scheduler
     private let pushes: ControlServer
 
     init(
@@ -32,6 +34,9 @@ final class Parts: Sendable {
         operations = HouseOperations(
             catalogue: catalogue, desk: desk, runner: runner, house: house, home: home, hooks: hooks,
             publicURL: settings.url)
+        scheduler = Scheduler(
+            catalogue: catalogue, desk: desk, time: house.time, grace: house.deletionGrace,
+            memory: ClockFile(home: home), logger: Logger(label: "holdfast.scheduler"))
         crons = CronTicker(house: house, desk: desk, maximumJitter: settings.cronJitterSeconds)
         watch = ProcessWatch(house: house, launcher: launcher, gatewayListen: listen.gateway)
         let receiver = PushReceiver(catalogue: catalogue, desk: desk, home: home, time: house.time)

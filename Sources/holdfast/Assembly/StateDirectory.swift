@@ -81,6 +81,8 @@ struct Settings: Codable, Sendable {
     var drainPatienceMilliseconds: Int? = 60_000
     /// Seconds that one build hook may take; nil for 900.
     var buildTimeoutSeconds: Int?
+    /// Seconds in which a deleted backup can be brought back; nil for a day.
+    var deletionGraceSeconds: Int?
     /// Mebibytes that a log may have; nil for 64.
     var logLimitMebibytes: Int?
     /// From the closing of the gate until a new state that could not run beside the old one is up; nil for 12000.
@@ -141,6 +143,11 @@ struct Settings: Codable, Sendable {
                 .invalidInput, "a time or a size in \(home.settings) is out of range",
                 hint: "Use buildTimeoutSeconds from 1 to 86400, logLimitMebibytes from 1, switchReadyMilliseconds "
                     + "from 1000 to 20000")
+        }
+        guard (0...31_622_400).contains(deletionGraceSeconds ?? 86_400) else {
+            throw HoldfastError(
+                .invalidInput, "deletionGraceSeconds in \(home.settings) is out of range",
+                hint: "Use 0 to 31622400, which is 366 days")
         }
         guard holdLeaseMilliseconds >= 200, holdCapMilliseconds <= 30_000, holdCapMilliseconds >= holdLeaseMilliseconds
         else {

@@ -30,14 +30,17 @@ struct Serve: AsyncParsableCommand {
     @Flag(help: "Listen on another address than loopback without TLS.")
     var insecure = false
 
+    @Flag(help: "Take no automated backups, and delete none: for maintenance.")
+    var noSchedules = false
+
     @Flag(help: "Stop gateway and environments too when this stops.")
     var stopEverything = false
 
     func run() async throws {
-        let assembly = try Assembly(
-            home: options.stateDirectory,
-            listen: Assembly.Listen(
-                api: listen, gateway: gatewayListen, certificate: tlsCertificate, key: tlsKey, insecure: insecure))
+        let listen = Assembly.Listen(
+            api: listen, gateway: gatewayListen, certificate: tlsCertificate, key: tlsKey, insecure: insecure,
+            schedules: !noSchedules)
+        let assembly = try Assembly(home: options.stateDirectory, listen: listen)
         try await assembly.run(stopEverything: stopEverything)
     }
 }

@@ -1,0 +1,27 @@
+import Foundation
+import HoldfastModel
+import HoldfastRepository
+
+/// Frees what no backup of a project needs any more. The catalogue lets nothing else use the repository meanwhile.
+struct PruneActivity {
+    let house: House
+    let context: ActivityContext
+
+    func run() throws {
+        let project = context.activity.project
+        let sites = try house.repositories.sites(of: project)
+        let repository = try house.repositories.open(project, on: sites)
+        let plan = try repository.planPrune()
+        guard !plan.isEmpty else { return context.log("There is nothing to free.") }
+        context.log(
+            "Removes \(plan.packsRemoved + plan.packsUnreferenced) packs, rewrites \(plan.packsRepacked) and keeps "
+                + "\(plan.packsKept).")
+        context.progress(20)
+        let report = try plan.execute()
+        context.log("Freed \(ByteCount(Int64(max(0, report.bytesFreed)))) on each site.")
+        for site in sites.report() where !site.isComplete {
+            context.log(
+                "Site \(site.site) could not be reached, and frees it when it is healed: \(site.problem ?? "unknown")")
+        }
+    }
+}

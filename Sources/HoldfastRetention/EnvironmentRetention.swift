@@ -1,0 +1,111 @@
+import Foundation
+import HoldfastModel
+
+/// Where retention reads what it decides upon. Implemented by the catalogue.
+package protocol RetentionSource: Sendable {
+    func project(_ id: ProjectID) throws -> Project
+    /// All backups of an environment in the order in which they were recorded, deleted ones too.
+    func recordedBackups(of environment: EnvironmentID) throws -> [Backup]
+    /// Slots that backups of the environment ever claimed; the newest of each interval are enough.
+    func claims(of environment: EnvironmentID) throws -> [SlotClaim]
+    func openActivities() throws -> [Activity]
+}
+
+extension RetentionSource {
+    /// What retention knows of an environment now.
+    ///
+    /// - Throws: `notFound` if its project is gone, `invalidInput` if its policy or its time zone is none.
+    package func retention(of environment: Environment, at now: Date) throws -> EnvironmentRetention {
+        try EnvironmentRetention(
+            environment, project: project(environment.project),
+            records: (try recordedBackups(of: environment.id), try claims(of: environment.id)),
+            open: openActivities(), at: now)
+    }
+}
+
+/// One environment as retention sees it: its policy, its zone, its backups and what they claimed.
+package struct EnvironmentRetention: Sendable {
+    package let environment: Environment
+    package var policy: RetentionPolicy
+    package let zone: CivilZone
+    /// Those that are not deleted, the oldest first.
+    package let backups: [RetainedBackup]
+    package let claimed: Set<Slot>
+    /// In seconds since 1970: slots that were due before are nobody's fault.
+    package let since: Int
+    package let due: DueTime
+
+    /// - Parameters:
+    ///   - records: its backups in the order in which they were recorded, and all claims.
+    ///   - open: activities that are pending or in progress, of any environment.
+    package init(
+        _ environment: Environment, project: Project, records: (backups: [Backup], claims: [SlotClaim]),
+        open: [Activity], at now: Date
+    ) throws {
+        self.environment = environment
+        policy = try RetentionPolicy(project.retention, for: environment.type)
+        zone = try CivilZone.named(project.timeZone)
+        let inUse = Set(open.filter(\.readsBackup).compactMap { $0.parameters["backup"] })
+        backups = records.backups.enumerated().compactMap { order, backup in
+            guard backup.status == .created, !backup.keeping.isDeleted else { return nil }
+            return RetainedBackup(backup, order: order, isInUse: inUse.contains(backup.id.rawValue), at: now)
+        }
+        claimed = Set(records.claims.compactMap { Slot($0) })
+        let changed = project.retention?.changedAt ?? environment.createdAt
+        since = Int(max(environment.createdAt, changed).timeIntervalSince1970)
+        due = DueTime(for: environment.id)
+    }
+
+    /// What is due, and what was missed.
+    package func state(at now: Date) -> ScheduleState {
+        ScheduleState(policy, claimed: claimed, since: since, at: now.wholeSeconds, in: zone, due: due)
+    }
+
+    /// What stays and what goes.
+    package func plan() -> RetentionPlan { RetentionPlan(backups, policy: policy) }
+
+    /// When newer claims will have pushed a backup out, if every one of them is taken in time: an estimate, and never
+    /// before the newer ones exist. Nil if nothing on a clock does that.
+    package func expiry(of reasons: [KeepReason], at now: Date) -> Date? {
+        var latest: Int?
+        for reason in reasons {
+            switch reason {
+            case .protected, .inUse, .manual: return nil
+            case .newestGood: continue
+            case .schedule(let interval, let rank):
+                guard let count = policy.schedules.first(where: { $0.interval == interval })?.count else { continue }
+                let current = Slot(of: interval, at: now.wholeSeconds, in: zone).number
+                let newest = claimed.filter { $0.interval == interval }.map(\.number).max() ?? current
+                let slot = Slot(interval: interval, number: max(newest, current - 1) + max(1, count - rank + 1))
+                latest = max(latest ?? 0, due.instant(of: slot, in: zone))
+            }
+        }
+        return latest.map { Date(timeIntervalSince1970: Double($0)) }
+    }
+}
+
+extension RetainedBackup {
+    package init(_ backup: Backup, order: Int, isInUse: Bool = false, at now: Date) {
+        self.init(
+            id: backup.id, order: order, isAutomated: backup.automated, isSafe: backup.safe,
+            isGood: backup.sites.contains(where: \.isComplete),
+            claims: Set(backup.keeping.claims.compactMap { Slot($0) }))
+        isProtected = backup.keeping.isProtected || backup.keeping.isLocked(at: now)
+        self.isInUse = isInUse
+    }
+}
+
+extension Activity {
+    /// Whether it reads the backup that its parameters name, so that this must stay as long as it is open.
+    fileprivate var readsBackup: Bool {
+        switch type {
+        case .backup, .backupDelete, .retention: false
+        default: true
+        }
+    }
+}
+
+extension Date {
+    /// Whole seconds since 1970.
+    package var wholeSeconds: Int { Int(timeIntervalSince1970.rounded(.down)) }
+}

@@ -1,0 +1,300 @@
+// HoldfastScheduler: asks of each environment what is due and what may go, and queues it.
+//
+// HoldfastRetention decides; activities do the work; this is the clock between them. It keeps nothing that a restart
+// could lose: what is due follows from the claims in the catalogue, what goes follows from the plan.
+
+import Foundation
+import HoldfastBackup
+import HoldfastControl
+import HoldfastModel
+import HoldfastRetention
+import Logging
+import Synchronization
+
+/// How much the scheduler starts, and how soon.
+package struct SchedulerLimits: Sendable, Hashable {
+    /// Automated backups that wait or run at the same time: others that people ask for are not kept waiting by more.
+    package var open = 2
+    /// Seconds until the second try of a backup that failed; doubled with each further failure.
+    package var firstRetry = 60
+    /// The longest time between two tries, in seconds; never more than a quarter of the finest interval.
+    package var longestRetry = 3600
+    /// Seconds between two applications of one environment's policy.
+    package var spacing = 60
+    /// Seconds between two prunes of one project.
+    package var prunePause = 86_400
+    /// Seconds after which every environment is looked at, also if nothing seems to have changed.
+    package var sweep = 600
+
+    package init() {}
+}
+
+/// Where the scheduler keeps how its clocks stood, so that a clock that jumps while nobody looks is noticed too.
+package protocol ClockMemory: Sendable {
+    /// What was stored since the machine started; nil if nothing was. Never throws: without it, the clock is believed.
+    func load() -> ClockGuard?
+    func store(_ clocks: ClockGuard)
+}
+
+/// Queues automated backups that are due, and deletions that the policies ask for.
+package final class Scheduler: Sendable {
+    private let catalogue: any BackupCatalogue
+    private let desk: ActivityDesk
+    private let time: any TimeSource
+    private let grace: TimeInterval
+    private let limits: SchedulerLimits
+    private let memory: (any ClockMemory)?
+    private let logger: Logger
+    private let state: Mutex<State>
+
+    private struct State {
+        var clocks: ClockGuard
+        /// By how many seconds the wall clock is off while it is not trusted.
+        var clockError: Int?
+        /// What is known of each environment until something changes.
+        var looks: [EnvironmentID: Look] = [:]
+        /// When each environment's policy was applied last, by the counting clock.
+        var applied: [EnvironmentID: Int] = [:]
+        /// When somebody looked last what is to be pruned, by the counting clock.
+        var prunes: Int?
+        /// When the clocks were stored last, by the counting clock.
+        var remembered: Int?
+    }
+
+    /// Nothing is to do for an environment before one of these.
+    private struct Look {
+        var generation: Int
+        /// Seconds of the wall clock; nil without a schedule.
+        var due: Int?
+        /// Seconds of the counting clock.
+        var sweep: Int
+    }
+
+    /// - Parameters:
+    ///   - grace: seconds in which a deleted backup can be brought back.
+    ///   - memory: nil to believe the clock as it is now.
+    package init(
+        catalogue: any BackupCatalogue, desk: ActivityDesk, time: any TimeSource, grace: TimeInterval,
+        limits: SchedulerLimits = SchedulerLimits(), memory: (any ClockMemory)? = nil, logger: Logger
+    ) {
+        self.catalogue = catalogue
+        self.desk = desk
+        self.time = time
+        self.grace = grace
+        self.limits = limits
+        self.memory = memory
+        self.logger = logger
+        let now = ClockGuard(wall: time.now().wholeSeconds, counting: Self.counting(time))
+        state = Mutex(State(clocks: memory?.load() ?? now))
+    }
+
+    /// Looks at every trigger, until there are no more of them.
+    package func run(triggers: some AsyncSequence<Void, Never>) async {
+        for await _ in triggers {
+            do { try await offload("scheduler") { self.tick() } } catch {
+                logger.error("the scheduler could not look", metadata: ["error": "\(error)"])
+            }
+        }
+    }
+
+    /// By how many seconds the wall clock differs from where it should be, while it is not trusted: nothing is deleted
+    /// meanwhile. Nil if all is well.
+    package var clockError: Int? { state.withLock(\.clockError) }
+
+    /// Queues what is due now. Failures are logged: the next look may succeed.
+    package func tick() {
+        let now = time.now()
+        let isTrusted = checkClocks(now)
+        do {
+            let generation = catalogue.generation
+            var found: [Finding] = []
+            for environment in try catalogue.allEnvironments() where isWorthALook(environment, generation, now) {
+                do {
+                    found.append(try look(at: environment, generation, now))
+                } catch {
+                    logger.error(
+                        "cannot see what is due", metadata: ["environment": "\(environment.id)", "error": "\(error)"])
+                }
+            }
+            let open = try catalogue.openActivities()
+            start(found, beside: open, now)
+            if isTrusted {
+                try delete(found, beside: open, now)
+                try prune(now)
+            }
+        } catch {
+            logger.error("the scheduler could not look", metadata: ["error": "\(error)"])
+        }
+    }
+
+    private static func counting(_ time: any TimeSource) -> Int { Int(time.elapsedNanoseconds() / 1_000_000_000) }
+
+    private func checkClocks(_ now: Date) -> Bool {
+        let counting = Self.counting(time)
+        let (error, isNews, toStore) = state.withLock { state -> (Int?, Bool, ClockGuard?) in
+            let error = state.clocks.check(wall: now.wholeSeconds, counting: counting)
+            let isNews = (error == nil) != (state.clockError == nil)
+            state.clockError = error
+            let isOld = state.remembered.map { counting >= $0 + 600 } ?? true
+            if isNews || isOld { state.remembered = counting }
+            return (error, isNews, isNews || isOld ? state.clocks : nil)
+        }
+        if let toStore { memory?.store(toStore) }
+        if isNews, let error {
+            logger.warning(
+                "the clock has jumped: no backup is deleted by a policy until it is back, or a day has passed",
+                metadata: ["seconds": "\(error)"])
+        } else if isNews {
+            logger.notice("the clock is trusted again")
+        }
+        return error == nil
+    }
+
+    // MARK: What there is to do
+
+    /// What was seen of an environment.
+    private struct Finding {
+        var environment: Environment
+        var state: ScheduleState
+        /// Seconds of its finest interval.
+        var finest: Int
+        var hasDeletions: Bool
+    }
+
+    private func isWorthALook(_ environment: Environment, _ generation: Int, _ now: Date) -> Bool {
+        let counting = Self.counting(time)
+        return state.withLock { state in
+            guard let look = state.looks[environment.id], look.generation == generation, counting < look.sweep else {
+                return true
+            }
+            return look.due.map { $0 <= now.wholeSeconds } ?? false
+        }
+    }
+
+    private func look(at environment: Environment, _ generation: Int, _ now: Date) throws -> Finding {
+        let retention = try catalogue.retention(of: environment, at: now)
+        let schedule = retention.state(at: now)
+        let finest = retention.policy.schedules.first?.interval.approximateSeconds ?? limits.longestRetry
+        let sweep = Self.counting(time) + limits.sweep
+        state.withLock {
+            $0.looks[environment.id] = Look(generation: generation, due: schedule.next, sweep: sweep)
+        }
+        return Finding(
+            environment: environment, state: schedule, finest: finest, hasDeletions: !retention.plan().removed.isEmpty)
+    }
+
+    // MARK: Backups
+
+    /// Production first, then whoever waits longest; no more at a time than the limit.
+    private func start(_ found: [Finding], beside open: [Activity], _ now: Date) {
+        let running = open.filter { $0.type == .backup && $0.parameters["automated"] == "true" }
+        let busy = Set(running.compactMap(\.environment))
+        let due = found.filter { finding in
+            finding.environment.status == .active && !finding.state.due.isEmpty
+                && !busy.contains(finding.environment.id)
+        }
+        let ordered = due.sorted { left, right in
+            let isProduction = (left.environment.type == .production, right.environment.type == .production)
+            if isProduction.0 != isProduction.1 { return isProduction.0 }
+            if left.state.overdueSeconds != right.state.overdueSeconds {
+                return left.state.overdueSeconds > right.state.overdueSeconds
+            }
+            return left.environment.id < right.environment.id
+        }
+        var places = limits.open - running.count
+        for finding in ordered where places > 0 {
+            do {
+                guard try mayTry(finding, now) else { continue }
+                _ = try desk.submitAutomatedBackup(of: finding.environment.id, safe: finding.state.wantsSafe)
+                places -= 1
+            } catch let error as HoldfastError where error.code == .conflict {
+                // A deployment or a restore is going on, or it has just been paused: the next look tries again.
+                continue
+            } catch {
+                logger.error(
+                    "cannot queue a backup that is due",
+                    metadata: ["environment": "\(finding.environment.id)", "error": "\(error)"])
+            }
+        }
+    }
+
+    /// A backup that failed is tried again later and later, within its slot as in the next one.
+    private func mayTry(_ finding: Finding, _ now: Date) throws -> Bool {
+        guard let failures = try catalogue.automatedFailures(of: finding.environment.id) else { return true }
+        let longest = max(limits.firstRetry, min(limits.longestRetry, finding.finest / 4))
+        let doublings = min(failures.count - 1, 20)
+        let wait = min(limits.firstRetry << doublings, longest)
+        // Also over if the clock was put back.
+        let passed = now.timeIntervalSince(failures.last)
+        return passed < 0 || passed >= Double(wait)
+    }
+
+    // MARK: Deletions
+
+    private func delete(_ found: [Finding], beside open: [Activity], _ now: Date) throws {
+        let busy = Set(open.filter { $0.type == .retention }.compactMap(\.environment))
+        var wanted: [EnvironmentID: (name: String, project: ProjectID)] = [:]
+        for finding in found where finding.hasDeletions {
+            wanted[finding.environment.id] = (finding.environment.name, finding.environment.project)
+        }
+        for backup in try catalogue.deletedBackups(of: nil, before: now.addingTimeInterval(-grace))
+        where !backup.keeping.isLocked(at: now) {
+            wanted[backup.environment] = (backup.environmentName, backup.project)
+        }
+        for (environment, place) in wanted.sorted(by: { $0.key < $1.key }) where !busy.contains(environment) {
+            guard mayApply(to: environment) else { continue }
+            do {
+                _ = try desk.submitRetention(of: environment, named: place.name, in: place.project)
+            } catch {
+                logger.error(
+                    "cannot queue what a policy deletes",
+                    metadata: ["environment": "\(environment)", "error": "\(error)"])
+            }
+        }
+    }
+
+    /// Frees what is gone, once a day at most, after whatever uses the repository.
+    private func prune(_ now: Date) throws {
+        let counting = Self.counting(time)
+        let isDue = state.withLock { state in
+            if let last = state.prunes, counting < last + limits.sweep { return false }
+            state.prunes = counting
+            return true
+        }
+        guard isDue else { return }
+        for project in try catalogue.projectsToPrune(at: now, pause: TimeInterval(limits.prunePause)) {
+            _ = try desk.submitPrune(of: project)
+        }
+    }
+
+    private func mayApply(to environment: EnvironmentID) -> Bool {
+        let counting = Self.counting(time)
+        return state.withLock { state in
+            if let last = state.applied[environment], counting < last + limits.spacing {
+                // Not forgotten: it is looked at again.
+                state.looks[environment] = nil
+                return false
+            }
+            state.applied[environment] = counting
+            return true
+        }
+    }
+}
+
+/// A trigger every so often, until its task is cancelled.
+package struct Ticks: AsyncSequence, Sendable {
+    private let interval: Duration
+
+    package init(every interval: Duration) { self.interval = interval }
+
+    package struct AsyncIterator: AsyncIteratorProtocol {
+        let interval: Duration
+
+        package mutating func next() async -> Void? {
+            do { try await Task.sleep(for: interval) } catch { return nil }
+            return ()
+        }
+    }
+
+    package func makeAsyncIterator() -> AsyncIterator { AsyncIterator(interval: interval) }
+}
