@@ -71,6 +71,14 @@ package struct APIClient: Sendable {
         return try await execute(call, token: fresh).checked()
     }
 
+    /// As `send`, and gives the answer whatever its status is.
+    package func sendRaw(_ call: Call) async throws -> Answer {
+        let token = try await tokens.current()
+        let first = try await execute(call, token: token)
+        guard first.status == 401 else { return first }
+        return try await execute(call, token: tokens.renewed(after: token))
+    }
+
     private func execute(_ call: Call, token: Secret) async throws -> Answer {
         let request = try call.request(to: server, token: token)
         return try await Self.execute(request, over: http, server: server, limits: limits)

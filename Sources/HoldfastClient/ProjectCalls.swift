@@ -54,6 +54,14 @@ extension APIClient {
         try await get("/projects/\(project)/settings")
     }
 
+    /// Changes a project's settings, merged deeply; the answer is how they are then.
+    package func changeSettings(of project: ProjectID, _ change: JSONValue) async throws -> Resource<
+        API.ProjectSettings
+    > {
+        _ = try await send(Call("PATCH", "/projects/\(project)/settings", body: API.encoder().encode(change)))
+        return try await settings(of: project)
+    }
+
     package func capabilities(of project: ProjectID) async throws -> Resource<API.Capabilities> {
         try await get("/projects/\(project)/capabilities")
     }

@@ -10,11 +10,12 @@ import ArgumentParser
 package enum CommandTree {
     /// In the order in which help lists them.
     package static let clientCommands: [any ParsableCommand.Type] = [
-        ProjectCreate.self, ProjectList.self, ProjectInfo.self, ProjectDelete.self,
+        ProjectCreate.self, ProjectList.self, ProjectInfo.self, ProjectDelete.self, ProjectCurl.self,
         EnvironmentList.self, EnvironmentInfo.self, EnvironmentActivate.self, EnvironmentDeactivate.self,
         EnvironmentRedeploy.self, EnvironmentPause.self, EnvironmentResume.self, EnvironmentDelete.self,
-        BackupCreate.self, BackupList.self, BackupGet.self, BackupDelete.self, BackupRestore.self,
-        ActivityList.self, ActivityGet.self, ActivityLog.self, ActivityCancel.self,
+        BackupCreate.self, BackupList.self, BackupGet.self, BackupDelete.self, BackupUndelete.self, BackupRestore.self,
+        BackupProtect.self, BackupEdit.self, BackupPolicy.self,
+        Status.self, ActivityList.self, ActivityGet.self, ActivityLog.self, ActivityCancel.self,
         VariableList.self, VariableGet.self, VariableCreate.self, VariableUpdate.self, VariableDelete.self,
         UserAdd.self, UserList.self, TokenCreate.self, TokenList.self, TokenRevoke.self, RepositoryKey.self,
         GitCredential.self,

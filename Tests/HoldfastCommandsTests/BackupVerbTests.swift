@@ -78,16 +78,16 @@ import Testing
         #expect(run.error.contains(reason))
     }
 
-    @Test func `backup:list is Upsun's table with its heading on standard error`() async throws {
+    @Test func `backup:list is Upsun's table with why and until when, its heading on standard error`() async throws {
         let run = try await CommandFixture.run(["backup:list"] + where_, replies: ReplyFixture.house)
         #expect(
             run.out == """
-                +---------------------------+-----------+------------+
-                | Created                   | Backup ID | Restorable |
-                +---------------------------+-----------+------------+
-                | 2026-01-31T13:00:00+00:00 | b2        | true       |
-                | 2026-01-30T12:00:00+00:00 | b1        | true       |
-                +---------------------------+-----------+------------+
+                +---------------------------+-----------+------------+--------------+---------------------------+
+                | Created                   | Backup ID | Restorable | Kept because | Expires                   |
+                +---------------------------+-----------+------------+--------------+---------------------------+
+                | 2026-01-31T13:00:00+00:00 | b2        | true       | 1d #1        | 2026-02-02T04:00:00+00:00 |
+                | 2026-01-30T12:00:00+00:00 | b1        | true       | 1d #1        | 2026-02-02T04:00:00+00:00 |
+                +---------------------------+-----------+------------+--------------+---------------------------+
 
                 """)
         #expect(run.error == "Backups on the project Shop (shopshopshop2), environment main (type: production):\n")
@@ -186,7 +186,7 @@ import Testing
         let run = try await CommandFixture.run(["backup:delete", "b2", "-y"] + where_, replies: ReplyFixture.house)
         #expect(run.status == .success)
         #expect(run.calls.contains("DELETE \(base)/backups/b2"))
-        #expect(run.error.hasSuffix("Backup b2 has been deleted.\n"))
+        #expect(run.error.contains("Backup b2 has been deleted.\n"))
         let missing = try await CommandFixture.run(["backup:delete", "-y"] + where_, replies: ReplyFixture.house)
         #expect(missing.status == .failure)
         #expect(missing.error.contains("a backup id is required"))

@@ -44,7 +44,8 @@ enum ReplyFixture {
         return """
             {"id":"\(id)","created_at":"\(created).000000+00:00","updated_at":"\(created).000000+00:00",\
             "attributes":{},\
-            "status":"\(restorable ? "CREATED" : "DELETING")","expires_at":null,"index":null,\
+            "status":"\(restorable ? "CREATED" : "DELETING")","expires_at":"2026-02-02T04:00:00+00:00","index":null,\
+            "kept":["1d #1"],"protected":false,"locked_until":null,"deleted_at":null,"label":null,\
             "commit_id":"0123456789abcdef",\
             "environment":"\(environment)","safe":true,"size_of_volumes":1288490189,"size_used":35651584,\
             "size_object_storage":null,"deployment":"d1","restorable":\(restorable),"automated":false,\

@@ -122,7 +122,8 @@ struct HoldFailures {
         #expect(try get(second, "degraded").contains("true"))
         #expect(try log(installation).contains("cannot be reached"))
         // It stays DELETING, because site-b still has it.
-        _ = try installation.holdfast("backup:delete", first, "-p", installation.project, "-e", "main", "-y")
+        _ = try installation.holdfast(
+            "backup:delete", first, "--now", "-p", installation.project, "-e", "main", "-y")
         try manager.moveItem(atPath: away, toPath: site)
         let third = try backUp()
         #expect(try log(installation).contains("Brought site-b up to date"))

@@ -48,10 +48,10 @@ extension Session {
 
     /// Backups of the environments of that name that are gone, newest first.
     func backupsOfGone(
-        _ name: String, in project: Resource<API.Project>
+        _ name: String, in project: Resource<API.Project>, deleted: Bool = false
     ) async throws -> [Resource<API.Backup>] {
         let names = Set([name, name.removingPercentEncoding ?? name])
-        return try await client.backups(in: project).filter { backup in
+        return try await client.backups(in: project, deleted: deleted).filter { backup in
             backup.value.environmentDeleted == true && names.contains(backup.value.environment)
         }
     }

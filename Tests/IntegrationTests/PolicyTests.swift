@@ -1,0 +1,156 @@
+import Foundation
+import Testing
+
+/// Schedules and policies, in a whole installation.
+@Suite(.serialized)
+struct PolicyTests {
+    /// The bodies of the contract's page, and how they are sent there.
+    private static let page: [(path: String, body: String)] = [
+        (
+            "settings",
+            """
+            {
+                   "data_retention": {
+                      "production": {
+                         "default_config": {
+                            "schedule": [
+                              {"interval": "1d", "count": 7},
+                             ]
+                          }
+                       }
+                    }
+                  }
+            """
+        ),
+        (
+            "settings",
+            """
+            {
+                   "data_retention": {
+                      "production": {
+                         "default_config": {
+                            "schedule": [
+                              {"interval": "1d", "count": 7},
+                              {"interval": "1w", "count": 4},
+                              {"interval": "1M", "count": 12}
+                             ]
+                          }
+                       }
+                    }
+                  }
+            """
+        ),
+        ("/settings", #"{"data_retention": {"production": {"max_backups": 10}}}"#),
+        ("/settings", #"{"data_retention": {"production": {"default_config":  {"manual_count": 1}}}}"#),
+    ]
+
+    private func retention(_ installation: Installation) throws -> [String: Any] {
+        let text = try installation.must("project:curl", "settings", "-p", installation.project)
+        let object = try JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: Any]
+        let all = object?["data_retention"] as? [String: Any]
+        return try #require(all?["production"] as? [String: Any])
+    }
+
+    private func check(_ installation: Installation) throws {
+        let production = try retention(installation)
+        let config = production["default_config"] as? [String: Any]
+        let schedule = (config?["schedule"] as? [[String: Any]])?.map { "\($0["interval"] ?? "")×\($0["count"] ?? "")" }
+        #expect(schedule == ["1d×7", "1w×4", "1M×12"])
+        #expect(production["max_backups"] as? Int == 10)
+        #expect(config?["manual_count"] as? Int == 1)
+    }
+
+    /// Sends a body as plain curl does, under the content type of forms.
+    private func patch(_ body: String, _ installation: Installation) throws {
+        let server = "http://127.0.0.1:\(installation.apiPort)"
+        let token = try String(contentsOfFile: "\(installation.home)/cli-token", encoding: .utf8)
+            .trimmingCharacters(in: .whitespacesAndNewlines)
+        let answer = try Installation.run(
+            "/usr/bin/curl",
+            ["-sS", "--fail", "-d", "grant_type=api_token&api_token=\(token)", "\(server)/oauth2/token"])
+        let object = try JSONSerialization.jsonObject(with: Data(answer.output.utf8)) as? [String: Any]
+        let access = try #require(object?["access_token"] as? String)
+        let outcome = try Installation.run(
+            "/usr/bin/curl",
+            [
+                "-sS", "--fail-with-body", "-X", "PATCH", "-H", "Authorization: Bearer \(access)", "-d", body,
+                "\(server)/projects/\(installation.project)/settings",
+            ])
+        #expect(outcome.status == 0, "\(outcome.output) \(outcome.errors)")
+    }
+
+    @Test func `production is backed up by itself, the page's command lines set its policy, and its backup restores`()
+        throws
+    {
+        let installation = try Installation()
+        defer { installation.end() }
+        try installation.start(schedules: true)
+        try installation.createProject()
+        let project = installation.project
+        // Due within five minutes of the hour at most, and nobody asks for it.
+        try installation.must(
+            "project:curl", "settings", "-p", project, "-X", "PATCH", "-d",
+            #"{"data_retention": {"production": {"default_config": {"schedule": [{"interval": "1h", "count": 3}]}}}}"#)
+        #expect(try installation.push().status == 0)
+        #expect(try installation.waitUntil(seconds: 420) { try !installation.backups().isEmpty })
+        let id = try #require(try installation.backups().first)
+        #expect(try installation.must("backup:get", id, "-p", project, "-P", "automated") == "true\n")
+        #expect(try installation.must("backup:get", id, "-p", project, "-P", "safe") == "false\n")
+        let listed = try installation.must("backup:list", "-p", project, "-e", "main")
+        #expect(listed.contains("newest good, "), "\(listed)")
+        let status = try installation.holdfast("status", "-p", project)
+        #expect(status.status == 0, "\(status.output) \(status.errors)")
+
+        // Its schedule is about to go.
+        try installation.must("backup:protect", id, "-p", project)
+        for (path, body) in Self.page {
+            try installation.must("project:curl", path, "-X", "PATCH", "-d", body, "-p", project)
+        }
+        try check(installation)
+        try installation.must("backup:policy", "set", "--default", "-p", project, "-e", "main", "-y")
+        for (_, body) in Self.page { try patch(body, installation) }
+        try check(installation)
+        let preview = try installation.must(
+            "backup:policy", "preview", "--no-schedule", "--manual-count", "1", "-p", project, "-e", "main")
+        #expect(preview.contains("keep"), "\(preview)")
+        try check(installation)
+
+        try installation.must("backup:restore", id, "-p", project, "-e", "main", "-y")
+        let kept = try installation.holdfast("backup:delete", id, "-p", project, "-y")
+        #expect(kept.errors.contains("protected"), "\(kept.errors)")
+        try installation.must("backup:delete", id, "-p", project, "-y", "--force")
+        #expect(try !installation.backups().contains(id))
+        try installation.must("backup:undelete", id, "-p", project)
+        #expect(try installation.backups().contains(id))
+        try installation.must("backup:protect", id, "-p", project, "--lock-until", "2099-01-01")
+        let refused = try installation.holdfast(
+            "backup:delete", id, "-p", project, "-y", "--force", "--now")
+        #expect(refused.status == 1)
+        #expect(refused.errors.contains("locked until 2099"), "\(refused.errors)")
+    }
+
+    @Test func `killed between the new backup and the end of the old one, the next start does what the plan says`()
+        throws
+    {
+        let installation = try Installation()
+        defer { installation.end() }
+        try installation.start()
+        try installation.deployLedger()
+        let project = installation.project
+        try installation.must(
+            "backup:policy", "set", "--no-schedule", "--manual-count", "1", "-p", project, "-e", "main", "-y")
+        try installation.must("backup:create", "-p", project, "-e", "main", "-y")
+        let old = try #require(try installation.backups().first)
+        installation.stopServer()
+        try installation.start(stopAt: "backup.listed", schedules: true)
+        let started = try installation.must("backup:create", "-p", project, "-e", "main", "-y", "--no-wait")
+        let new = try #require(started.split(separator: " ").last).trimmingCharacters(in: .whitespacesAndNewlines)
+        try installation.waitUntilStopped()
+        installation.killServer()
+        try installation.start(schedules: true)
+        #expect(try installation.waitUntil(seconds: 60) { try installation.backups() == [new] })
+        let gone = try installation.must("backup:get", old, "-p", project, "-P", "deleted_because")
+        #expect(gone == "manual_count is 1, replaced by \(new)\n")
+        try installation.must("backup:restore", new, "-p", project, "-e", "main", "-y")
+    }
+}
