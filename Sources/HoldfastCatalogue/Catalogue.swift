@@ -55,7 +55,7 @@ package final class Catalogue: Sendable {
 
     /// Brings what is only in the write-ahead log into the database's file, and empties the log.
     func checkpoint() throws {
-        try Self.mapping { try pool.writeWithoutTransaction { _ = try $0.checkpoint(.truncate) } }
+        try Self.mapping(path) { try pool.writeWithoutTransaction { _ = try $0.checkpoint(.truncate) } }
     }
 
     func read<Value>(_ body: (Database) throws -> Value) throws -> Value {

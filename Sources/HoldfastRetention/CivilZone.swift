@@ -8,9 +8,9 @@ import HoldfastModel
 public struct CivilZone: Sendable, Hashable {
     public let identifier: String
     /// Instants in seconds since 1970 at which an offset begins, ascending; the first one stands for all time before.
-    let starts: [Int]
+    package let starts: [Int]
     /// Seconds east of UTC from the instant of the same index on.
-    let offsets: [Int]
+    package let offsets: [Int]
 
     public static let utc = CivilZone(identifier: "UTC", starts: [0], offsets: [0])
 

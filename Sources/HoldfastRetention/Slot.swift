@@ -35,7 +35,7 @@ public struct Slot: Sendable, Hashable, Codable {
     public var next: Slot { Slot(interval: interval, number: number + 1) }
 
     /// The first civil day of the period; nil for hours.
-    var firstDay: CivilDay? {
+    package var firstDay: CivilDay? {
         let period = number * interval.number
         switch interval.unit {
         case .hour: return nil
@@ -49,7 +49,7 @@ public struct Slot: Sendable, Hashable, Codable {
     }
 
     /// Whether no instant lies in it: a zone that crosses the date line leaves out a day.
-    func isEmpty(in zone: CivilZone) -> Bool { start(in: zone) == next.start(in: zone) }
+    package func isEmpty(in zone: CivilZone) -> Bool { start(in: zone) == next.start(in: zone) }
 
     /// When the slot begins, in seconds since 1970.
     public func start(in zone: CivilZone) -> Int {
