@@ -178,9 +178,6 @@ final class MemoryCatalogue: BackupCatalogue {
     func backups(of environment: EnvironmentID) throws -> [Backup] {
         state.withLock { $0.backups.filter { $0.environment == environment } }
     }
-    func backups(in project: ProjectID) throws -> [Backup] {
-        state.withLock { $0.backups.filter { $0.project == project } }
-    }
     func updateSites(of id: BackupID, to sites: [SitePlacement], at date: Date) throws {
         state.withLock { state in
             for index in state.backups.indices where state.backups[index].id == id {

@@ -15,6 +15,7 @@ import Testing
         func stop(_ environment: EnvironmentID) throws { throw none }
         func publishRoutes(beside: [EnvironmentID: [String: Int]]) throws {}
         func routedPorts(_ environment: EnvironmentID) throws -> Set<Int> { [] }
+        func strangers(of environment: EnvironmentID?) -> [String] { [] }
     }
 
     private final class Bench: Sendable {
