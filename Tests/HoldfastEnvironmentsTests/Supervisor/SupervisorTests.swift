@@ -88,7 +88,8 @@ import Testing
         let live = try playground.layout.readPorts()
         func port() throws -> Int? { try PortRegistry(file: playground.layout.portsFile).all["aside:ledger"] }
         _ = try playground.makeApp(2)
-        let next = playground.state(generation: 2, app: 2)
+        // With a mount of its own: the two would write the same file.
+        let next = playground.state(generation: 2, app: 2, mount: 2)
         #expect(try playground.client.startAppsAside(next)["ledger"] == port())
         #expect(try port() != nil)
         try playground.client.dropAside()
