@@ -121,7 +121,8 @@ let package = Package(
         .testTarget(
             name: "HoldfastBackupTests",
             dependencies: [
-                "HoldfastBackup", "HoldfastEnvironments", "HoldfastModel", "HoldfastRepository", logging,
+                "HoldfastBackup", "HoldfastControl", "HoldfastEnvironments", "HoldfastModel", "HoldfastRepository",
+                logging,
             ]),
         .testTarget(
             name: "HoldfastBlobStoreTests",

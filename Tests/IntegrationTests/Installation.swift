@@ -14,7 +14,7 @@ final class Installation: @unchecked Sendable {
     let home: String
     let apiPort: Int
     let gatewayPort: Int
-    private(set) var project = ""
+    var project = ""
     private var server: Process?
 
     /// The binary that `make test` built, or the one beside these tests.

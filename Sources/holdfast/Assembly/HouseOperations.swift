@@ -80,24 +80,32 @@ struct HouseOperations: Operations {
         let project = Project(
             id: request.id ?? .random(), title: request.title, defaultBranch: request.defaultBranch,
             region: request.region, timeZone: request.timeZone, createdAt: house.time.now())
-        let directory = home.gitDirectory(project.id)
-        let wasThere = FileManager.default.fileExists(atPath: directory)
-        try catalogue.createProject(project)
-        do {
-            try FileManager.default.createDirectory(
-                atPath: (directory as NSString).deletingLastPathComponent, withIntermediateDirectories: true,
-                attributes: [.posixPermissions: 0o700])
-            let repository = try GitRepository.create(path: directory, defaultBranch: project.defaultBranch)
-            try hooks.install(in: repository, project: project.id)
-            try house.repositories.create(project.id)
-        } catch {
-            try? catalogue.removeProject(project.id)
-            // What was made here and has never held anything; else the id could not be used again.
-            if !wasThere { try? FileManager.default.removeItem(atPath: directory) }
-            throw error
+        try making(project).begin {
+            try catalogue.createProject(project)
+            house.reached(.projectRecorded)
         }
         house.noteFacts(of: project.id)
         return project
+    }
+
+    /// Goes on with projects whose making a crash cut short; one that cannot be finished keeps nobody from the others.
+    func finishProjects() throws {
+        for project in try catalogue.projects() {
+            do {
+                let making = making(project)
+                guard try making.isLeft() else { continue }
+                try making.finish()
+                house.logger.notice(
+                    "finished a project whose making had been cut short", metadata: ["project": "\(project.id)"])
+            } catch {
+                house.logger.error(
+                    "a project cannot be finished", metadata: ["project": "\(project.id)", "error": "\(error)"])
+            }
+        }
+    }
+
+    private func making(_ project: Project) -> UnfinishedProject {
+        UnfinishedProject(project: project, catalogue: catalogue, house: house, home: home, hooks: hooks)
     }
 
     func repositoryKey(of project: ProjectID) throws -> API.RepositoryKey {

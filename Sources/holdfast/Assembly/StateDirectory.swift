@@ -21,6 +21,8 @@ struct StateDirectory: Sendable {
     /// What may be removed at any time.
     var cache: String { "\(path)/cache" }
     var lock: String { "\(path)/serve.lock" }
+    /// There while a project is being made.
+    func unfinishedMark(_ project: ProjectID) -> String { "\(path)/projects/\(project).unfinished" }
     func gitDirectory(_ project: ProjectID) -> String { "\(path)/projects/\(project)/repository.git" }
 
     var run: String { RunDirectory.path(home: path) }
