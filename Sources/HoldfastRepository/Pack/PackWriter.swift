@@ -29,6 +29,8 @@ final class PackWriter: @unchecked Sendable {
     private var made: [BlobType: Int] = [:]
     private var waiting: [(builder: PackBuilder, id: ObjectID)] = []
     private var uploading = 0
+    /// Threads that wait for a pack.
+    private var takers = 0
     private var finished: [FinishedPack] = []
     private var failure: (any Error)?
     private var isClosed = false
@@ -55,7 +57,9 @@ final class PackWriter: @unchecked Sendable {
                 if let index = open.lastIndex(where: { $0.type == type }) { return open.remove(at: index) }
                 if let index = spare.lastIndex(where: { $0.type == type }) { return spare.remove(at: index) }
                 guard mayWait, made[type, default: 0] >= Self.builderLimit else { break }
+                takers += 1
                 condition.wait()
+                takers -= 1
             }
             made[type, default: 0] += 1
             return nil
@@ -70,11 +74,11 @@ final class PackWriter: @unchecked Sendable {
         }
     }
 
-    /// Takes a pack back that is as full as it was.
+    /// Takes a pack back that is as full as it was. This happens for every blob, so the threads that put are not woken.
     func putBack(_ builder: PackBuilder) {
         condition.locked {
             open.append(builder)
-            condition.broadcast()
+            if takers > 0 { condition.broadcast() }
         }
     }
 

@@ -29,6 +29,14 @@ final class RawBuffer {
         capacity = larger
     }
 
+    /// Gives the memory back to the system: what was in it is lost, and only what is used again is taken again.
+    func discard() {
+        let page = Int(sysconf(Int32(_SC_PAGESIZE)))
+        let start = (Int(bitPattern: base) + page - 1) / page * page
+        let end = (Int(bitPattern: base) + capacity) / page * page
+        if start < end { madvise(UnsafeMutableRawPointer(bitPattern: start), end - start, MADV_DONTNEED) }
+    }
+
     func bytes(_ range: Range<Int>) -> UnsafeRawBufferPointer {
         UnsafeRawBufferPointer(start: base + range.lowerBound, count: range.count)
     }
