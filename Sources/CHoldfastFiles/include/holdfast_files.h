@@ -14,6 +14,9 @@ int holdfast_clone(int target, int source);
 /// copy_file_range without offsets: copies from and to the descriptors' own positions.
 ssize_t holdfast_copy_range(int source, int target, size_t length);
 
+/// fallocate without flags: reserves room for `size` bytes from the start, and makes the file that long.
+int holdfast_preallocate(int descriptor, off_t size);
+
 /// Writes back the whole file system that holds `descriptor`.
 int holdfast_syncfs(int descriptor);
 
@@ -40,5 +43,8 @@ int holdfast_exchange(const char *one, const char *two);
 
 /// gnu_dev_makedev and its inverses, for tests of device nodes.
 uint64_t holdfast_makedev(unsigned int major, unsigned int minor);
+
+/// malloc_trim: gives the system back what the allocator keeps and nobody uses.
+void holdfast_trim_memory(void);
 
 #endif

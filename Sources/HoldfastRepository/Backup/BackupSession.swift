@@ -87,7 +87,7 @@ public final class BackupSession {
                 core: core, filter: filter, source: directory, reader: parent == nil ? nil : reader,
                 parentTime: Timestamp(parent?.snapshot.info.time ?? .distantPast))
             let captured = try walk.run(as: name, parentTree: parentTree(names), owners: &owners)
-            walk.apply(try core.queue.drain(), owners: &owners)
+            walk.finish(try core.queue.drain(), owners: &owners)
             place.put(.directory(captured))
             sources[Self.key(names)] = Source(directory: directory, filter: filter)
             var statistics = walk.statistics

@@ -1,3 +1,4 @@
+import CHoldfastFiles
 import HoldfastBlobStore
 import HoldfastModel
 
@@ -53,7 +54,7 @@ final class CheckRun: @unchecked Sendable {
         // In a fixed order, so that the generator alone decides.
         let present = packs.keys.filter { sizes[$0] != nil }.sorted { $0.description < $1.description }
         let chosen = readData.choose(from: present, using: &generator)
-        try readPacks(index, chosen)
+        try readPacks(index, chosen, sizes)
         if let sites {
             let expected = packs.mapValues { Self.size(of: $0) }
             report.siteProblems = try CheckSites(
@@ -125,6 +126,7 @@ final class CheckRun: @unchecked Sendable {
                 }
             } catch { try name(error, "\(entry.name)") }
         }
+        holdfast_trim_memory()
         report.blobs = index.blobCount
         return index
     }
@@ -194,36 +196,41 @@ final class CheckRun: @unchecked Sendable {
 
     // MARK: Data
 
-    private func readPacks(_ index: BlobIndex, _ chosen: [ObjectID]) throws {
+    private func readPacks(_ index: BlobIndex, _ chosen: [ObjectID], _ sizes: [ObjectID: Int]) throws {
         try forEachInParallel(chosen, "holdfast-check") { [self] in
             let reader = try repository.reader(index)
+            let verifier = try PackVerifier(reader)
             return { [self] id in
                 let pack = BlobName(kind: .data, name: id.description)
-                do { try verify(id, pack, reader) } catch { try name(error, "\(pack)") }
+                do { try verify(id, pack, size: sizes[id] ?? 0, reader, verifier) } catch { try name(error, "\(pack)") }
             }
         }
     }
 
     /// Reads a pack and verifies its hash, its header and each of its blobs. If the copy at hand is damaged an intact
     /// one of another site is looked for; which sites have damaged ones is told with the sites.
-    private func verify(_ id: ObjectID, _ name: BlobName, _ reader: BlobReader) throws {
-        var bytes = try repository.store.get(name)
-        var state = try look(at: bytes, id, reader)
-        if !state.isIntact, let other = try intactCopy(id, name, reader) {
-            bytes = other
-            state = try look(at: bytes, id, reader)
-        }
+    private func verify(
+        _ id: ObjectID, _ name: BlobName, size: Int, _ reader: BlobReader, _ verifier: PackVerifier
+    ) throws {
         let entries = packs[id] ?? []
-        if state.damaged > 0 || !state.isIntact {
-            let count = "\(state.damaged) of \(entries.count) blobs are damaged"
+        var size = size
+        var finding = try verifier.look(at: id, size: size, entries: entries) {
+            try repository.store.get(name, range: $0)
+        }
+        if !finding.isIntact, let other = try intactCopy(id, name, reader) {
+            size = other.count
+            finding = try verifier.look(at: id, size: size, entries: entries) { Array(other[$0]) }
+        }
+        if finding.damaged > 0 || !finding.isIntact {
+            let count = "\(finding.damaged) of \(entries.count) blobs are damaged"
             add("\(name)", "the bytes are not what the name says; \(count)")
         }
-        guard state.isIntact else { return }
+        guard finding.isIntact else { return }
         condition.locked {
             report.packsRead += 1
-            report.bytesRead += Int64(bytes.count)
+            report.bytesRead += Int64(size)
         }
-        guard let header = try reader.header(of: bytes) else { return add("\(name)", "the pack's header is damaged") }
+        guard let header = finding.header else { return add("\(name)", "the pack's header is damaged") }
         if Set(header) != Set(entries) { add("\(name)", "the pack's header says other than the index") }
     }
 
@@ -235,27 +242,5 @@ final class CheckRun: @unchecked Sendable {
         } catch let error as HoldfastError where error.code == .damaged {
             return nil
         }
-    }
-
-    /// - Returns: how many of the pack's blobs are damaged, and whether its bytes are what its name says.
-    private func look(
-        at bytes: [UInt8], _ id: ObjectID, _ reader: BlobReader
-    ) throws -> (damaged: Int, isIntact: Bool) {
-        let entries = packs[id] ?? []
-        return try bytes.withUnsafeBytes { bytes in
-            var damaged = 0
-            var whole = try DigestByTheWay(bytes)
-            for entry in entries where try !isGood(entry, in: bytes, beside: &whole, reader) { damaged += 1 }
-            return (damaged, try whole.finish() == id)
-        }
-    }
-
-    private func isGood(
-        _ entry: PackEntry, in bytes: UnsafeRawBufferPointer, beside whole: inout DigestByTheWay, _ reader: BlobReader
-    ) throws -> Bool {
-        let location = BlobLocation(entry, pack: 0)
-        guard location.range.upperBound <= bytes.count else { return false }
-        let sealed = SealedBlob(bytes: UnsafeRawBufferPointer(rebasing: bytes[location.range]), location: location)
-        return try reader.unseal(sealed, beside: &whole) != nil
     }
 }

@@ -1,3 +1,4 @@
+import CHoldfastFiles
 import HoldfastBlobStore
 import HoldfastModel
 
@@ -53,6 +54,7 @@ struct Inventory: Sendable {
                 unreadableIndexFiles.insert(id)
             }
         }
+        holdfast_trim_memory()
     }
 
     /// Whether a pack is there with the length that its index entries ask for.

@@ -1,3 +1,4 @@
+import CHoldfastFiles
 import Glibc
 import HoldfastBlobStore
 import HoldfastModel
@@ -7,7 +8,7 @@ final class RestoreRun: @unchecked Sendable {
     /// Blobs that are so close together in a pack are read with one call, what lies between them included.
     private static let largestGap = 256 << 10
     /// The longest such range; with its blobs opened a worker needs at most about four times as much.
-    private static let longestRange = 8 << 20
+    private static let longestRange = 4 << 20
     /// So many files that are written in pieces are kept open.
     private static let openLimit = 256
 
@@ -229,6 +230,10 @@ final class RestoreRun: @unchecked Sendable {
             if let descriptor = state.descriptor { return descriptor }
             defer { progress[number] = state }
             let descriptor = try target.open(file, isNew: !state.isMade)
+            // Writing costs half as much into room that is reserved. Where it cannot be, the writes will tell why.
+            if !state.isMade && !file.mayHaveHoles {
+                _ = holdfast_preallocate(descriptor.raw, off_t(clamping: file.node.size))
+            }
             state.isMade = true
             if openCount < Self.openLimit {
                 state.descriptor = descriptor
