@@ -42,9 +42,7 @@ extension BlobReader {
         for entry in selection.entries {
             let range = BlobLocation(entry, pack: 0).range
             let isCopied = try bytes.withUnsafeBytes { bytes -> Bool in
-                guard range.upperBound <= bytes.count else { return false }
-                let sealed = UnsafeRawBufferPointer(rebasing: bytes[range])
-                guard try isIntact(sealed, entry) else { return false }
+                guard let sealed = bytes.part(range), try isIntact(sealed, entry) else { return false }
                 try body(entry, sealed)
                 return true
             }
