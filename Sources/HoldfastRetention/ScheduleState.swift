@@ -15,8 +15,8 @@ public struct ScheduleState: Sendable, Hashable {
     public let overdueSeconds: Int
 
     /// - Parameters:
-    ///   - claimed: every slot that a backup ever claimed, whether it is still there or not; the newest of each interval
-    ///     are enough.
+    ///   - claimed: every slot that a backup ever claimed, whether it is still there or not; the newest of each
+    ///     interval are enough.
     ///   - since: slots that were due before are nobody's fault: when the environment or its schedule came to be, in
     ///     seconds since 1970.
     public init(

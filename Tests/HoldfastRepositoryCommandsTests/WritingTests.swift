@@ -5,6 +5,7 @@ import HoldfastModel
 import HoldfastRepository
 import HoldfastRepositoryCommands
 import HoldfastTestSupport
+import Synchronization
 import Testing
 
 /// What we write, restic reads; what restic would do, we do.
@@ -326,10 +327,92 @@ import Testing
         #expect(fresh.ours("rekey", "--new-password-file", both.place("new")).status == 1)
     }
 
+    @Test func `rekey through a link leaves the link, and gives the folder behind it a new key`() throws {
+        let both = try Both.filled()
+        try both.place.write("new", "fresh\n")
+        symlink(both.path, both.place("way"))
+        var linked = both.variables
+        linked["RESTIC_REPOSITORY"] = both.place("way")
+        let outcome = holdfast(["rekey", "--new-password-file", both.place("new")], linked)
+        #expect(outcome.status == 0, "\(outcome.error)")
+        #expect(try FileManager.default.destinationOfSymbolicLink(atPath: both.place("way")) == both.path)
+        #expect(!both.place.exists("way.rekey") && both.place.exists("repository.rekey"))
+        for path in [both.path, both.place("way")] {
+            let check = try run(
+                "/usr/bin/restic", ["--no-cache", "-r", path, "check"], ["RESTIC_PASSWORD": "fresh"])
+            #expect(check.status == 0, "\(check.error)")
+        }
+        let old = try run(
+            "/usr/bin/restic", ["--no-cache", "-r", both.path + ".rekey", "check"], ["RESTIC_PASSWORD": both.password])
+        #expect(old.status == 0, "\(old.error)")
+    }
+
+    @Test func `rekey leaves everything as it was if its lock is lost meanwhile`() throws {
+        let both = try Both.filled()
+        try both.place.write("new", "fresh\n")
+        let before = both.snapshots()
+        let store = FileBlobStore(root: both.path)
+        let password = Secret(both.password)
+        let clock = MeddlingTime {
+            if try store.list(.lock).isEmpty { return false }
+            // Another machine, whose clock is two hours ahead, takes the lock for stale.
+            try Repository.open(store: store, password: password, time: MeddlingTime(ahead: 7200)).whileAlone { _ in }
+            return true
+        }
+        let outcome = holdfast(["rekey", "--new-password-file", both.place("new")], both.variables, time: clock)
+        #expect(clock.hasMeddled && outcome.status == 11, "\(outcome)")
+        #expect(!both.place.exists("repository.rekey"))
+        #expect(both.snapshots() == before)
+        try both.restic("check", "--read-data")
+    }
+
+    @Test func `a damaged key is listed, and neither hinders other keys nor stays for ever`() throws {
+        let both = try Both.filled()
+        try both.place.write("new", "second\n")
+        both.expect("key", "add", "--new-password-file", both.place("new"))
+        let keys = both.expect("key", "list", "--json").json as? [NSDictionary] ?? []
+        let other = try #require(keys.first { $0["current"] as? Bool == false }?["id"] as? String)
+        let names = try FileManager.default.contentsOfDirectory(atPath: both.path + "/keys")
+        let file = both.path + "/keys/" + (try #require(names.first { $0.hasPrefix(other) }))
+        chmod(file, 0o600)
+        #expect(truncate(file, 100) == 0)
+        let listed = both.expect("key", "list")
+        #expect(listed.out.contains("damaged") && listed.error.contains(other), "\(listed)")
+        try both.place.write("third", "third\n")
+        both.expect("key", "passwd", "--new-password-file", both.place("third"))
+        var third = both
+        third.password = "third"
+        third.expect("key", "remove", other)
+        #expect((third.expect("key", "list", "--json").json as? [NSDictionary])?.count == 1)
+        try third.restic("check")
+    }
+
+    @Test func `a restore over a file leaves it as it was if the backup of it is damaged`() throws {
+        let both = try Both()
+        try both.place.write("data/a", (0..<60_000).map { "\($0)\n" }.joined())
+        both.expect("backup", both.place("data"))
+        let store = FileBlobStore(root: both.path)
+        // The larger pack is the file's; the other one has the trees.
+        let pack = try #require(try store.list(.data).max { $0.size < $1.size }?.name)
+        let source = "latest:" + both.place("data")
+        for entry in try store.list(.data) where entry.name == pack {
+            let path = both.path + "/" + pack.path
+            chmod(path, 0o600)
+            var bytes = [UInt8](FileManager.default.contents(atPath: path) ?? Data())
+            for place in 0..<min(bytes.count, 40) { bytes[place] ^= 0xFF }
+            try Data(bytes).write(to: URL(fileURLWithPath: path))
+        }
+        try both.place.write("target/a", "mine, and not backed up")
+        let outcome = both.ours("restore", source, "--target", both.place("target"))
+        #expect(outcome.status != 0, "\(outcome.out)")
+        #expect(both.place.read("target/a") == "mine, and not backed up")
+        #expect(try FileManager.default.contentsOfDirectory(atPath: both.place("target")) == ["a"])
+    }
+
     @Test func `locks keep others away with status 11, and only stale ones are removed`() throws {
         let both = try Both.filled()
         let repository = try Repository.open(store: FileBlobStore(root: both.path), password: Secret(both.password))
-        try repository.whileAlone {
+        try repository.whileAlone { _ in
             for arguments in [["snapshots"], ["ls", "latest"], ["backup", both.place("data")], ["prune"], ["check"]] {
                 #expect(holdfast(arguments, both.variables).status == 11, "\(arguments)")
             }
@@ -358,4 +441,32 @@ import Testing
         #expect(process.terminationStatus == 130)
         #expect(locks() == 0)
     }
+}
+
+/// A clock that does something when it is looked at, until that has succeeded.
+private final class MeddlingTime: TimeSource {
+    private let ahead: Double
+    private let meddle: @Sendable () throws -> Bool
+    private let state = Mutex((isBusy: false, isDone: false))
+
+    init(ahead: Double = 0, _ meddle: @escaping @Sendable () throws -> Bool = { true }) {
+        self.ahead = ahead
+        self.meddle = meddle
+    }
+
+    var hasMeddled: Bool { state.withLock { $0.isDone } }
+
+    func now() -> Date {
+        let isDue = state.withLock { state in
+            defer { state.isBusy = true }
+            return !state.isBusy && !state.isDone
+        }
+        if isDue {
+            let isDone = (try? meddle()) ?? false
+            state.withLock { $0 = (false, isDone) }
+        }
+        return SystemTime().now().addingTimeInterval(ahead)
+    }
+
+    func monotonicNanoseconds() -> UInt64 { SystemTime().monotonicNanoseconds() }
 }

@@ -25,6 +25,7 @@ ssize_t holdfast_fgetxattr(int descriptor, const char *name, void *value, size_t
 int holdfast_fsetxattr(int descriptor, const char *name, const void *value, size_t size);
 ssize_t holdfast_llistxattr(const char *path, char *names, size_t size);
 ssize_t holdfast_lgetxattr(const char *path, const char *name, void *value, size_t size);
+/// For tests only: Holdfast itself never sets an attribute by a path that may lead elsewhere.
 int holdfast_lsetxattr(const char *path, const char *name, const void *value, size_t size);
 
 int holdfast_setxattr(const char *path, const char *name, const void *value, size_t size);

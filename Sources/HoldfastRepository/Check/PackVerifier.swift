@@ -90,11 +90,7 @@ final class PackVerifier {
             var next = first
             func sealed(_ number: Int) -> SealedBlob {
                 let range = blobs[number].range.lowerBound - position..<blobs[number].range.upperBound - position
-                guard range.upperBound <= bytes.count else {
-                    return SealedBlob(
-                        bytes: UnsafeRawBufferPointer(start: nil, count: 0), location: blobs[number])
-                }
-                return SealedBlob(bytes: UnsafeRawBufferPointer(rebasing: bytes[range]), location: blobs[number])
+                return SealedBlob(bytes: bytes.part(range) ?? .empty, location: blobs[number])
             }
             while next < blobs.endIndex {
                 if !whole.isDone || next + 1 == blobs.endIndex {

@@ -52,10 +52,10 @@ extension BlobReader {
             for entry in group.entries {
                 let range = BlobLocation(entry, pack: 0).range
                 let isCopied = try bytes.withUnsafeBytes { bytes -> Bool in
-                    guard range.upperBound - group.range.lowerBound <= bytes.count else { return false }
                     let start = range.lowerBound - group.range.lowerBound
-                    let sealed = UnsafeRawBufferPointer(rebasing: bytes[start..<start + range.count])
-                    guard try isIntact(sealed, entry) else { return false }
+                    guard let sealed = bytes.part(start..<start + range.count), try isIntact(sealed, entry) else {
+                        return false
+                    }
                     try body(entry, sealed)
                     return true
                 }

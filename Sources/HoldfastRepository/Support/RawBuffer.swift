@@ -40,11 +40,26 @@ final class RawBuffer {
         madvise(pages, end - start, MADV_HUGEPAGE)
     }
 
+    /// - Precondition: the range lies in the buffer; else the process ends, rather than read what is not its own.
     func bytes(_ range: Range<Int>) -> UnsafeRawBufferPointer {
-        UnsafeRawBufferPointer(start: base + range.lowerBound, count: range.count)
+        precondition(range.lowerBound >= 0 && range.upperBound <= capacity, "a range beyond its buffer")
+        return UnsafeRawBufferPointer(start: base + range.lowerBound, count: range.count)
     }
 
+    /// - Precondition: as `bytes`.
     func mutableBytes(_ range: Range<Int>) -> UnsafeMutableRawBufferPointer {
-        UnsafeMutableRawBufferPointer(start: base + range.lowerBound, count: range.count)
+        precondition(range.lowerBound >= 0 && range.upperBound <= capacity, "a range beyond its buffer")
+        return UnsafeMutableRawBufferPointer(start: base + range.lowerBound, count: range.count)
+    }
+}
+
+extension UnsafeRawBufferPointer {
+    static var empty: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: nil, count: 0) }
+
+    /// A part of these bytes; nil if it is not all within them. In an optimised build a subscript does not look: use
+    /// this for every range that comes from stored data, or for bytes that come from a store.
+    func part(_ range: Range<Int>) -> UnsafeRawBufferPointer? {
+        guard range.lowerBound >= 0, range.upperBound <= count else { return nil }
+        return UnsafeRawBufferPointer(rebasing: self[range])
     }
 }

@@ -118,13 +118,16 @@ struct ForgetVerb: ParsableCommand {
             throw HoldfastError(.invalidInput, "snapshots are named, and a policy is given", hint: "Give one of them")
         }
         let context = try options.open()
-        let work = {
+        let work = { (lock: LockKeeper?) in
             let removed = try ids.isEmpty ? byPolicy(policy, grouping, context) : byName(context)
-            if !dryRun { for record in removed { try context.repository.forget(record.id) } }
+            for record in removed where !dryRun {
+                try lock?.requireHeld()
+                try context.repository.forget(record.id)
+            }
             let verb = dryRun ? "would remove" : "removed"
             context.say("\(verb) \(Amount.count(removed.count, "snapshot"))")
         }
-        if dryRun { try work() } else { try context.repository.whileAlone(work) }
+        if dryRun { try work(nil) } else { try context.repository.whileAlone { try work($0) } }
         if prune { try PruneVerb.run(limits, dryRun: dryRun, context) }
     }
 
