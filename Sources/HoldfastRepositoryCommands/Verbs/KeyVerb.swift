@@ -41,7 +41,10 @@ struct KeyList: ParsableCommand {
                     })
             }
             let rows = keys.map {
-                [($0.isCurrent ? "*" : " ") + $0.id.prefix(8), $0.username, $0.hostname, times.text($0.created)]
+                [
+                    ($0.isCurrent ? "*" : " ") + $0.id.prefix(8), PlainText.name($0.username),
+                    PlainText.name($0.hostname), times.text($0.created),
+                ]
             }
             context.output.out(Columns.text([" ID", "User", "Host", "Created"], rows))
         }
