@@ -5,15 +5,19 @@ import Testing
 @Suite struct FailureListTests {
     private func run(_ command: String) throws -> (status: Int32, lines: [String]) {
         let process = Process()
-        let pipe = Pipe()
+        // A file and no pipe: what is left behind would keep a pipe open.
+        let path = NSTemporaryDirectory() + "holdfast-failures-\(UInt64.random(in: 0 ... .max))"
+        FileManager.default.createFile(atPath: path, contents: nil)
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        let file = try FileHandle(forWritingTo: URL(fileURLWithPath: path))
         process.executableURL = URL(fileURLWithPath: SourceTree.root + "/Scripts/repeat-failures")
         process.arguments = ["/bin/sh", "-c", command]
-        process.standardOutput = pipe
-        process.standardError = pipe
+        process.standardOutput = file
+        process.standardError = file
         try process.run()
-        let data = pipe.fileHandleForReading.readDataToEndOfFile()
         process.waitUntilExit()
-        return (process.terminationStatus, String(decoding: data, as: UTF8.self).components(separatedBy: "\n"))
+        let text = try String(contentsOfFile: path, encoding: .utf8)
+        return (process.terminationStatus, text.components(separatedBy: "\n"))
     }
 
     private static let failing = """
