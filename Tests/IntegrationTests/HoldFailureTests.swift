@@ -63,7 +63,7 @@ struct HoldFailures {
         let installation = try Installation.withLedger()
         defer { installation.end() }
         installation.killServer()
-        try installation.start(settings: ["drainPatienceMilliseconds": 10_000])
+        try installation.start(settings: ["drainPatienceMilliseconds": 5_000])
         let address = try installation.addressFromState()
         let host = String(address.dropFirst("http://".count).dropLast())
         let upload = try StalledUpload(host: host, port: installation.gatewayPort)

@@ -17,6 +17,17 @@ struct RepositoryListing: Sendable, Hashable {
         indexFiles = Set(try ids(.index).map(\.0))
         packs = Dictionary(try ids(.data)) { max($0, $1) }
     }
+
+    private init(snapshots: Set<ObjectID>, indexFiles: Set<ObjectID>, packs: [ObjectID: Int]) {
+        self.snapshots = snapshots
+        self.indexFiles = indexFiles
+        self.packs = packs
+    }
+
+    /// What will be listed once these snapshots are forgotten.
+    func without(_ forgotten: Set<ObjectID>) -> RepositoryListing {
+        RepositoryListing(snapshots: snapshots.subtracting(forgotten), indexFiles: indexFiles, packs: packs)
+    }
 }
 
 /// One blob, wherever it lies.

@@ -46,8 +46,8 @@ struct KeyList: ParsableCommand {
             }
             let rows = keys.map {
                 [
-                    ($0.isCurrent ? "*" : " ") + $0.id.prefix(8), $0.username, $0.hostname,
-                    $0.created.map(times.text) ?? "damaged",
+                    ($0.isCurrent ? "*" : " ") + $0.id.prefix(8), PlainText.name($0.username),
+                    PlainText.name($0.hostname), $0.created.map(times.text) ?? "damaged",
                 ]
             }
             context.output.out(Columns.text([" ID", "User", "Host", "Created"], rows))

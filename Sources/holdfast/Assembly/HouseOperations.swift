@@ -47,16 +47,10 @@ struct HouseOperations: Operations {
 
     func deleteProject(_ id: ProjectID, withProduction: Bool) throws -> [String] {
         try catalogue.checkProjectIsUnused(id, withProduction: withProduction)
-        let environments = try catalogue.environments(in: id)
-        for var environment in environments where environment.status != .inactive {
-            // The status comes first: whoever watches must not start again what is stopped here.
-            environment.status = .inactive
-            try catalogue.update(environment)
-            try house.supervisors.publishRoutes()
-            try house.supervisors.stop(environment.id)
+        // Afterwards nobody finds it; what a crash leaves behind are folders that belong to nothing.
+        let environments = try ProjectRemoval(house: house).stop(id) {
+            try catalogue.deleteProject(id, withProduction: withProduction)
         }
-        // From here on nobody finds it; what a crash leaves behind are folders that belong to nothing.
-        try catalogue.deleteProject(id, withProduction: withProduction)
         var left: [String] = []
         for environment in environments {
             let layout = house.layout(environment.id)

@@ -91,6 +91,7 @@ struct Launcher: Sendable {
         var arguments = ["supervise", "--home", home.path, "--run", home.run, "--environment", environment.rawValue]
         if let user = settings.environmentUser { arguments += ["--user", user] }
         if let limit = settings.logLimitMebibytes { arguments += ["--log-limit", "\(limit)"] }
+        if let seconds = settings.appReadySeconds { arguments += ["--app-ready", "\(seconds)"] }
         try start(arguments, log: log)
         _ = try waitFor("the supervisor of environment \(environment)", log: log) { try client.status() }
         return client
