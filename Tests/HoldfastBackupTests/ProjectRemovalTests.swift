@@ -25,6 +25,7 @@ import Testing
             trace.add("routes \(active.joined(separator: " "))")
         }
         func routedPorts(_ environment: EnvironmentID) throws -> Set<Int> { [] }
+        func strangers(of environment: EnvironmentID?) -> [String] { [] }
     }
 
     private struct Bench {
