@@ -12,6 +12,14 @@ enum SiteIdentity: Sendable {
     case foreign(HoldfastError)
     case unreachable(HoldfastError)
 
+    /// Whether only the keys tell what it is.
+    fileprivate var isOpen: Bool {
+        switch self {
+        case .lacksConfig, .damagedConfig: true
+        case .ours, .foreign, .unreachable: false
+        }
+    }
+
     /// Why nothing may be copied to or from it; nil if it may.
     var refusal: HoldfastError? {
         switch self {
@@ -55,7 +63,7 @@ extension ReplicatedBlobStore {
                 found.sites.append(.unreachable(HoldfastError(.timedOut, "it does not answer")))
             }
         }
-        guard found.config != nil else { return found }
+        guard found.config != nil, found.sites.contains(where: \.isOpen) else { return found }
         let own = sites.indices.filter { if case .ours = found.sites[$0] { true } else { false } }
         let keys = own.reduce(into: Set<BlobName>()) { $0.formUnion((try? self.keys(of: $1)) ?? []) }
         for site in sites.indices { found.sites[site] = compared(found.sites[site], of: site, with: keys) }
