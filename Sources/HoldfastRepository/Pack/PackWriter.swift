@@ -36,7 +36,7 @@ final class PackWriter: @unchecked Sendable {
     private var failure: (any Error)?
     private var isClosed = false
 
-    /// - Parameter builderLimit: how many packs of one type are in memory at most; with 1 nothing is packed while a pack
+    /// - Parameter builderLimit: how many packs of one type are in memory at most; with 1 nothing is packed while one
     ///   is put.
     init(store: any BlobStore, key: MasterKey, gate: WorkGate, builderLimit: Int = PackWriter.usualLimit) {
         self.store = store
