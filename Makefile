@@ -11,9 +11,9 @@ help:
 	@echo "make build    the holdfast binary"
 	@echo "make check    format, arrows, budgets"
 	@echo "make format   formats the sources in place"
-	@echo "make bench    against restic and borg, fifty minutes (QUICK=1: two)"
+	@echo "make bench    with restic and borg, by estimate fifty minutes (QUICK=1: two)"
 	@echo "make fuzz     hostile bytes for every parser of the engine, for SECONDS=120"
-	@echo "make crash    the long versions of the engine's proofs, about an hour"
+	@echo "make crash    the long versions of the engine's proofs, by estimate an hour"
 	@echo "A first build takes about ten minutes on two cores; later ones seconds."
 
 dependencies:
@@ -27,11 +27,12 @@ demo: build
 	$(BINARY) demo $(if $(ONCE),--once) $(if $(HOME_DIRECTORY),--home $(HOME_DIRECTORY))
 
 # One build for binary and tests; the tests start the binary, so both are built before any of them runs. One test at a
-# time: many of them start servers, and measure what a hold does to requests.
+# time: many of them start servers, and measure what a hold does to requests. What failed is said again at the end.
 test: dependencies
 	@[ -x $(BINARY) ] || echo "Building; the first time this takes about ten minutes on two cores."
 	$(SWIFT_BUILD) --build-tests
-	HOLDFAST_BINARY=$(abspath $(BINARY)) swift test -c $(CONFIGURATION) --skip-build --no-parallel
+	HOLDFAST_BINARY=$(abspath $(BINARY)) Scripts/repeat-failures \
+		swift test -c $(CONFIGURATION) --skip-build --no-parallel
 
 check: dependencies
 	swift format lint --strict --recursive Sources Tests Package.swift

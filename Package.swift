@@ -126,7 +126,8 @@ let package = Package(
         .testTarget(
             name: "HoldfastBackupTests",
             dependencies: [
-                "HoldfastBackup", "HoldfastEnvironments", "HoldfastModel", "HoldfastRepository", "HoldfastRetention",
+                "HoldfastBackup", "HoldfastControl", "HoldfastEnvironments", "HoldfastModel", "HoldfastRepository",
+                "HoldfastRetention",
                 logging,
             ]),
         .testTarget(

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
 #include <sys/sysmacros.h>
@@ -15,6 +16,8 @@ int holdfast_clone(int target, int source) { return ioctl(target, FICLONE, sourc
 ssize_t holdfast_copy_range(int source, int target, size_t length) {
     return copy_file_range(source, NULL, target, NULL, length, 0);
 }
+
+int holdfast_preallocate(int descriptor, off_t size) { return fallocate(descriptor, 0, 0, size); }
 
 int holdfast_syncfs(int descriptor) { return syncfs(descriptor); }
 
@@ -57,6 +60,8 @@ int holdfast_open_for_reading(int directory, const char *name) {
     if (descriptor < 0 && errno == EPERM) descriptor = openat(directory, name, flags);
     return descriptor;
 }
+
+void holdfast_trim_memory(void) { malloc_trim(0); }
 
 uint64_t holdfast_makedev(unsigned int major, unsigned int minor) { return makedev(major, minor); }
 

@@ -48,6 +48,8 @@ struct CatchUp {
             context.log(
                 "Site \(report.site) still lacks \(report.missing) objects"
                     + (report.problem.map { ": \($0)" } ?? "") + ". The next backup goes on with them.")
+        } else if let problem = report.problem {
+            context.log("Site \(report.site) was not brought up to date: \(problem)")
         }
     }
 

@@ -86,21 +86,11 @@ struct ConsistentPoint {
     private func hold(
         _ sessions: ServiceSessions, _ staging: Staging, _ attempts: inout Attempts
     ) throws -> HoldEvidence? {
-        let coordinator = HoldCoordinator(
-            gate: house.gate, freezer: house.freezer, time: house.time, log: { [context] in context.log($0) })
         attempts.count += 1
         let begun = attempts.tries.count
-        session.pauseWork()
-        defer { session.resumeWork() }
         let failure: HoldfastError
         do {
-            let evidence = try coordinator.hold(
-                source.environment.id, limits: house.holdLimits, tries: &attempts.tries
-            ) { scope in
-                house.reached(.backupFrozen)
-                try mark(sessions, staging) { scope.marked($0) }
-                house.reached(.backupMarked)
-            }
+            let evidence = try holdStill(sessions, staging, &attempts.tries)
             context.log(evidence.summary)
             if evidence.unbroken { return evidence }
             failure = HoldfastError(
@@ -116,6 +106,24 @@ struct ConsistentPoint {
         context.log("No consistent point yet: \(failure). Trying again.")
         Thread.sleep(forTimeInterval: house.retryDelay)
         return nil
+    }
+
+    /// The hold itself. The session's threads go on while it waits for a good moment, and stand still after that.
+    private func holdStill(
+        _ sessions: ServiceSessions, _ staging: Staging, _ tries: inout HoldTries
+    ) throws -> HoldEvidence {
+        let coordinator = HoldCoordinator(
+            gate: house.gate, freezer: house.freezer, time: house.time,
+            hint: "Try again when these have ended, or take a live backup with --live",
+            log: { [context] in context.log($0) })
+        defer { session.resumeWork() }
+        return try coordinator.hold(
+            source.environment.id, limits: house.holdLimits, tries: &tries, closes: { session.pauseWork() }
+        ) { scope in
+            house.reached(.backupFrozen)
+            try mark(sessions, staging) { scope.marked($0) }
+            house.reached(.backupMarked)
+        }
     }
 
     /// The marks: every service in parallel, and beside them, on this thread, the changed files of every mount.

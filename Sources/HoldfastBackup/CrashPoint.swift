@@ -1,5 +1,7 @@
 /// Points at which a crash is worth a test: before and after each step that cannot be half done.
 package enum CrashPoint: String, Sendable, CaseIterable {
+    /// The catalogue has the project, and nothing else has been made for it.
+    case projectRecorded = "project.recorded"
     case backupPreCopied = "backup.pre-copied"
     /// In the hold: everything is frozen, no mark is taken.
     case backupFrozen = "backup.frozen"

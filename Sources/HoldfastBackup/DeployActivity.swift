@@ -21,37 +21,22 @@ struct DeployActivity {
                 "The environment runs commit \(short(old?.deployment.commit ?? "")) restored from backup \(restored); "
                     + "the repository's code takes its place.")
         }
-        let built = try buildCancellably(project, layout)
+        let built = try build(project, layout)
         context.progress(50)
-        var new: CurrentState
         do {
             try context.cancellation.close(because: "is built, switches, and cannot be cancelled any more")
-            new = try state(of: built, after: old, layout)
+            var new = try state(of: built, after: old, layout)
+            new.switchedBy = context.activity.id
+            try switchTo(new, from: old, layout)
         } catch {
             layout.discardAside()
             throw error
         }
-        new.switchedBy = context.activity.id
-        do {
-            try switchTo(new, from: old, built, layout)
-        } catch {
-            layout.discardAside()
-            throw error
-        }
-        try record(layout)
-    }
-
-    private func buildCancellably(_ project: Project, _ layout: EnvironmentLayout) throws -> BuiltDeployment {
-        context.cancellation.open()
-        do {
-            return try build(project, layout)
-        } catch {
-            layout.discardAside()
-            throw error
-        }
+        try record()
     }
 
     private func build(_ project: Project, _ layout: EnvironmentLayout) throws -> BuiltDeployment {
+        context.cancellation.open()
         context.log("Building commit \(short(commit)) of \(environment.name).")
         let variables = try house.catalogue.variables(project: project.id, environment: environment.id)
         var builder = Builder(
@@ -95,20 +80,18 @@ struct DeployActivity {
         return state
     }
 
-    private func switchTo(
-        _ new: CurrentState, from old: CurrentState?, _ built: BuiltDeployment, _ layout: EnvironmentLayout
-    ) throws {
+    private func switchTo(_ new: CurrentState, from old: CurrentState?, _ layout: EnvironmentLayout) throws {
         let switcher = StateSwitch(environment: environment, layout: layout, house: house, context: context)
-        if old == nil {
-            try switcher.performFirst(new)
-            context.log("Deployed commit \(short(commit)).")
-        } else {
+        if let old {
             let evidence = try switcher.perform(from: old, to: new, keepPrevious: false)
             context.log("Deployed commit \(short(commit)), " + evidence.summaryOfRequests)
+        } else {
+            try switcher.performFirst(new)
+            context.log("Deployed commit \(short(commit)).")
         }
     }
 
-    private func record(_ layout: EnvironmentLayout) throws {
+    private func record() throws {
         var updated = try house.catalogue.environment(environment.id)
         updated.status = .active
         updated.updatedAt = house.time.now()

@@ -32,13 +32,16 @@ package struct HoldCoordinator: Sendable {
     package let gate: any RequestGate
     package let freezer: any ProcessFreezer
     package let time: any TimeSource
+    /// What to do when requests do not end.
+    private let hint: String
     /// Takes lines for people.
     private let log: @Sendable (String) -> Void
 
     package init(
         gate: any RequestGate, freezer: any ProcessFreezer, time: any TimeSource,
-        log: @escaping @Sendable (String) -> Void = { _ in }
+        hint: String = "Try again when these have ended", log: @escaping @Sendable (String) -> Void = { _ in }
     ) {
+        self.hint = hint
         self.gate = gate
         self.freezer = freezer
         self.time = time
@@ -47,14 +50,18 @@ package struct HoldCoordinator: Sendable {
 
     /// Runs `body` while nothing of the environment moves.
     ///
-    /// - Parameter tries: the tries at the same point before this one; this one is added, however it ends.
+    /// - Parameters:
+    ///   - tries: the tries at the same point before this one; this one is added, however it ends.
+    ///   - closes: called when the moment is good, just before the gate closes; not at all if it never is.
     /// - Returns: the evidence; the caller must look at `unbroken`.
     /// - Throws: `timedOut` with what blocked the drain or stood in the way of closing the gate, `unavailable` if gate
     ///   or freeze were lost, the body's own error, or what gateway and supervisor say.
     package func hold(
-        _ environment: EnvironmentID, limits: HoldLimits, tries: inout HoldTries, body: (HoldScope) throws -> Void
+        _ environment: EnvironmentID, limits: HoldLimits, tries: inout HoldTries, closes: () -> Void = {},
+        body: (HoldScope) throws -> Void
     ) throws -> HoldEvidence {
         try awaitGoodMoment(environment, limits, &tries)
+        closes()
         // The freeze's connection is made first: nothing that can be done before belongs into the hold.
         let freeze = try freezer.beginFreeze(environment, lease: limits.lease - limits.lead)
         let closing = time.monotonicNanoseconds()
@@ -108,7 +115,7 @@ package struct HoldCoordinator: Sendable {
         var evidence = HoldEvidence(epoch: gateHold.epoch, closedAt: time.now())
         switch try drainGate(gateHold, limits) {
         case .drained(let milliseconds): evidence.drainedAtMilliseconds = milliseconds
-        case .blocked(let requests): throw Self.notDrained(requests.map(\.description))
+        case .blocked(let requests): throw notDrained(requests.map(\.description))
         }
         try body(closing)
         evidence.add(try keeper.release(), keeper.loss)
@@ -136,7 +143,7 @@ package struct HoldCoordinator: Sendable {
                     .timedOut,
                     "no good moment to close the gate within \(tries.waited.milliseconds / 1000) s, still running: "
                         + requests.prefix(5).map(\.description).joined(separator: "; "),
-                    hint: "Try again when these have ended, or take a live backup with --live")
+                    hint: hint)
             case .wait(let requests):
                 for request in requests.prefix(5) where named.count < 20 && named.insert(request.id).inserted {
                     log("Waiting with the gate open for \(request).")
@@ -167,7 +174,7 @@ package struct HoldCoordinator: Sendable {
             tries.blamed.formUnion(requests.map(\.id))
             blockers += requests.map(\.description)
         }
-        guard blockers.isEmpty else { throw Self.notDrained(blockers) }
+        guard blockers.isEmpty else { throw notDrained(blockers) }
         return scope.elapsedMilliseconds
     }
 
@@ -185,11 +192,10 @@ package struct HoldCoordinator: Sendable {
         }
     }
 
-    private static func notDrained(_ blockers: [String]) -> HoldfastError {
+    private func notDrained(_ blockers: [String]) -> HoldfastError {
         HoldfastError(
             .timedOut,
-            "not drained, still running: " + blockers.prefix(5).joined(separator: "; "),
-            hint: "Try again when these have ended, or take a live backup with --live")
+            "not drained, still running: " + blockers.prefix(5).joined(separator: "; "), hint: hint)
     }
 }
 

@@ -146,6 +146,9 @@ package protocol Supervisors: Sendable {
     func publishRoutes(beside: [EnvironmentID: [String: Int]]) throws
     /// The ports of apps that the gateway leads requests of an environment to, by what it was told last.
     func routedPorts(_ environment: EnvironmentID) throws -> Set<Int>
+    /// Which of gateway and supervisor come from another version of Holdfast and do not know the same messages: lines
+    /// for people. Nothing is started for that, and who does not answer is left out.
+    func strangers(of environment: EnvironmentID?) -> [String]
 }
 
 extension Supervisors {

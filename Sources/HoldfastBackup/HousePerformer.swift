@@ -10,7 +10,11 @@ package struct HousePerformer: ActivityPerformer {
     package init(house: House) { self.house = house }
 
     package func perform(_ context: ActivityContext) throws {
-        try work(context)
+        do { try work(context) } catch {
+            // An upgrade that is not finished may be the whole reason.
+            for line in house.supervisors.strangers(of: context.activity.environment) { context.log(line) }
+            throw error
+        }
         if context.activity.type != .cron { house.noteFacts(of: context.activity.project) }
     }
 
@@ -127,6 +131,7 @@ package struct HousePerformer: ActivityPerformer {
             return .failed("the control plane stopped in the switch; the environment is as it was before")
         }
         try client.apply(ApplyOptions(deployHooks: activity.type != .restore))
+        client.waitForRetired(house.time)
         var environment = try house.catalogue.environment(id)
         environment.status = .active
         try house.catalogue.update(environment)

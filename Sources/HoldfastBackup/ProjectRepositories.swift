@@ -50,10 +50,12 @@ package struct ProjectRepositories: Sendable {
         "\(site.path)/projects/\(project)"
     }
 
-    /// Makes the project's password and an empty repository on every site.
+    /// Makes the project's password and an empty repository on every site. What a call before it had made that was cut
+    /// short is used, or taken for done if it is whole.
     package func create(_ project: ProjectID) throws {
-        let password = try InstallationKey.makePassword()
-        try catalogue.setSealedRepositoryPassword(project, try masterKey.seal(password))
+        let earlier = try catalogue.sealedRepositoryPassword(project)
+        let password = try earlier.map { try masterKey.open($0) } ?? InstallationKey.makePassword()
+        if earlier == nil { try catalogue.setSealedRepositoryPassword(project, try masterKey.seal(password)) }
         var missing: (any Error)?
         for site in sites {
             // A site that is away now is not made here; the quorum decides whether the project can begin without it.
@@ -62,7 +64,30 @@ package struct ProjectRepositories: Sendable {
             }
         }
         if let missing, sites.count == 1 { throw missing }
-        _ = try Repository.create(store: try sites(of: project).store, password: password)
+        let store = try sites(of: project).store
+        if earlier != nil, try isMade(in: store, password) { return }
+        _ = try Repository.create(store: store, password: password)
+    }
+
+    /// Goes on with a `create` that was cut short.
+    ///
+    /// - Throws: `unavailable` if a site is away: it may have the repository, and then another one must not be made.
+    package func finish(_ project: ProjectID) throws {
+        for site in sites where !FileManager.default.fileExists(atPath: site.path) {
+            throw HoldfastError(
+                .unavailable, "site \(site.name) is away, so the repository of project \(project) is not made",
+                hint: "Mount \(site.path), then start again")
+        }
+        try create(project)
+    }
+
+    private func isMade(in store: ReplicatedBlobStore, _ password: Secret) throws -> Bool {
+        do {
+            _ = try Repository.open(store: store, password: password)
+            return true
+        } catch let error as HoldfastError where error.code == .notFound {
+            return false
+        }
     }
 
     /// The blob stores of a project's sites as they are now. A site whose folder is gone is reported, not made anew.

@@ -29,9 +29,12 @@ struct StateSwitch {
     /// - Parameter keepPrevious: whether the old state is kept for an undo.
     /// - Throws: why the old state stays. Once the switch is done, nothing is thrown any more.
     @discardableResult
-    func perform(from old: CurrentState?, to new: CurrentState, keepPrevious: Bool) throws -> HoldEvidence {
+    func perform(from old: CurrentState, to new: CurrentState, keepPrevious: Bool) throws -> HoldEvidence {
         let stale = try layout.readPrevious()
-        let hooks = old?.deployment.id != new.deployment.id && new.deployment.restoredFrom == nil
+        let leaving = leaving(old, new, stale: stale, keepPrevious: keepPrevious)
+        // Before the switch: else a crash after it would leave them behind for ever.
+        try layout.note(aside: leaving)
+        let hooks = old.deployment.id != new.deployment.id && new.deployment.restoredFrom == nil
         let beside = try SwitchAside(environment: environment, layout: layout, house: house, context: context)
             .start(new, beside: old, runsHooks: hooks)
         let coordinator = HoldCoordinator(
@@ -41,31 +44,30 @@ struct StateSwitch {
         do {
             evidence = try coordinator.holdRequests(environment.id, limits: house.switchLimits) { closedAt in
                 house.reached(.switchHeld)
-                if keepPrevious, let old { try layout.writePrevious(old) }
-                try layout.writeCurrent(new)
-                house.reached(.switchWritten)
                 do {
+                    if keepPrevious { try layout.writePrevious(old) }
+                    try layout.writeCurrent(new)
+                    house.reached(.switchWritten)
                     // From here on the gateway leads to the new apps: should this process die, nothing is lost with it.
                     if let beside { try house.supervisors.publishRoutes(beside: [environment.id: beside]) }
                     try follow(deployHooks: hooks, ready: left(since: closedAt))
                     try house.supervisors.publishRoutes()
                 } catch {
-                    if keepPrevious { try keepForUndo(stale) }
-                    try putBack(old, because: error)
+                    try putBack(old, stale: stale, keepPrevious: keepPrevious, because: error)
                 }
                 isSwitched = true
                 house.reached(.switchApplied)
             }
         } catch {
             guard isSwitched else {
+                layout.forget(aside: leaving)
                 if environment.status == .active { try? house.supervisors.client(environment.id).dropAside() }
                 throw error
             }
             context.log("Warning: the switch is done, but the end of its hold is not known: \(error)")
         }
-        layout.settleAside()
-        waitForRetired()
-        removeStale(stale, old: old, new: new, keepPrevious: keepPrevious)
+        try? house.supervisors.client(environment.id).waitForRetired(house.time)
+        layout.discardAside()
         return evidence ?? HoldEvidence(epoch: 0, closedAt: house.time.now())
     }
 
@@ -75,51 +77,53 @@ struct StateSwitch {
         return max(house.switchReady - passed, .seconds(5))
     }
 
-    /// Old apps may need their code until they have ended; nobody waits for them but this activity.
-    private func waitForRetired() {
-        let started = house.time.monotonicNanoseconds()
-        while house.time.monotonicNanoseconds() - started < 45_000_000_000 {
-            guard let status = try? house.supervisors.client(environment.id).status(),
-                status.processes.contains(where: { $0.phase == .stopping && $0.kind != .service })
-            else { return }
-            usleep(20_000)
-        }
-    }
-
-    /// After the gate has opened: what neither the new state nor an undo needs any more goes.
-    private func removeStale(_ stale: CurrentState?, old: CurrentState?, new: CurrentState, keepPrevious: Bool) {
-        if keepPrevious, let old {
-            if let stale { Self.removeDirectories(of: stale, except: [old, new], layout: layout) }
-        } else if let old {
-            // A deployment keeps services and mounts; only the code of the last one goes.
-            var code = old
-            code.services = [:]
-            code.mounts = [:]
-            Self.removeDirectories(of: code, except: [new] + (stale.map { [$0] } ?? []), layout: layout)
-        }
-    }
-
-    /// What an undo leads back to is again what it was before this switch.
-    private func keepForUndo(_ stale: CurrentState?) throws {
-        if let stale { try layout.writePrevious(stale) } else { try layout.removePrevious() }
+    /// Directories that neither the new state nor an undo will need: they go when the gate is open again.
+    private func leaving(
+        _ old: CurrentState, _ new: CurrentState, stale: CurrentState?, keepPrevious: Bool
+    ) -> [String] {
+        // A deployment keeps services and mounts; only the code of the last one goes.
+        let candidates = keepPrevious ? stale?.directories ?? [] : Array(old.apps.values)
+        let needed = Set(new.directories + ((keepPrevious ? old : stale)?.directories ?? []))
+        return candidates.filter { !needed.contains($0) }
     }
 
     /// Always throws: the reason why the new state is not the current one.
-    private func putBack(_ old: CurrentState?, because error: any Error) throws {
-        guard let old else { throw error }
-        var back = old
-        back.generation = old.generation + 2
-        try layout.writeCurrent(back)
+    ///
+    /// `current.json` comes first. As long as it may name the new state, `previous.json` alone names the old data, and
+    /// is left as it is; after that, an undo leads again to what it led to before this switch.
+    private func putBack(
+        _ old: CurrentState, stale: CurrentState?, keepPrevious: Bool, because error: any Error
+    ) throws {
+        defer {
+            if keepPrevious, !mayBeSwitched { try? keepForUndo(stale) }
+        }
+        // Nothing was replaced, and no process was told to follow.
+        guard mayBeSwitched else { throw error }
         do {
+            var back = old
+            back.generation = old.generation + 2
+            try layout.writeCurrent(back)
             try follow(deployHooks: false)
             try house.supervisors.publishRoutes()
         } catch let second {
+            // Whatever runs now: requests must not be led to what was beside it, and is stopped.
+            try? house.supervisors.publishRoutes()
             throw HoldfastError(
                 .internalFault, "the new state did not start (\(error)), and neither did the old one: \(second)",
                 hint: "Look at the environment's logs and run environment:redeploy")
         }
         throw HoldfastError(
             .unavailable, "the new state did not start, so the old one was put back", cause: error)
+    }
+
+    /// Whether `current.json` names the new state, as far as that can be told.
+    private var mayBeSwitched: Bool {
+        do { return try layout.readCurrent()?.switchedBy == context.activity.id } catch { return true }
+    }
+
+    /// What an undo leads back to is again what it was before this switch.
+    private func keepForUndo(_ stale: CurrentState?) throws {
+        if let stale { try layout.writePrevious(stale) } else { try layout.removePrevious() }
     }
 
     /// Lets the supervisor make what `current.json` says true.
@@ -147,5 +151,18 @@ struct StateSwitch {
     static func removeDirectories(of state: CurrentState, except kept: [CurrentState], layout: EnvironmentLayout) {
         let needed = Set(kept.flatMap(\.directories))
         try? layout.removeUnnamed(state.directories.filter { !needed.contains($0) })
+    }
+}
+
+extension SupervisorClient {
+    /// Old apps may need their code until they have ended; only the activity that replaced them waits for that.
+    func waitForRetired(_ time: any TimeSource) {
+        let started = time.monotonicNanoseconds()
+        while time.monotonicNanoseconds() - started < 45_000_000_000 {
+            guard let status = try? status(),
+                status.processes.contains(where: { $0.phase == .stopping && $0.kind != .service })
+            else { return }
+            usleep(20_000)
+        }
     }
 }

@@ -13,8 +13,8 @@ struct SwitchAside {
     ///   ended: it may need what the hook makes, such as a table.
     /// - Returns: app name -> port of what runs beside; nil if that cannot be, and the switch has to start the apps.
     /// - Throws: `timedOut` if an app does not listen: nobody had to wait to find that out.
-    func start(_ new: CurrentState, beside old: CurrentState?, runsHooks: Bool) throws -> [String: Int]? {
-        guard let old, environment.status == .active, canRunBeside(new, old) else { return nil }
+    func start(_ new: CurrentState, beside old: CurrentState, runsHooks: Bool) throws -> [String: Int]? {
+        guard environment.status == .active, canRunBeside(new, old) else { return nil }
         let configuration = try EnvironmentConfiguration.parse(new.deployment.configuration)
         let client = try house.supervisors.client(environment.id)
         do {

@@ -6,9 +6,12 @@ public struct SiteCatchUp: Sendable, Hashable {
     /// Objects that were copied to it, and their bytes.
     public internal(set) var copied = 0
     public internal(set) var bytes: Int64 = 0
+    /// Objects that were removed on it because they were deleted while it was away.
+    public internal(set) var removed = 0
     /// Objects that it still lacks.
     public internal(set) var missing = 0
-    /// Why it lacks them, or cannot be looked at; nil if all is well, or if only the limit was reached.
+    /// Why it lacks them, cannot be looked at, or is left alone because it holds another repository; nil if all is
+    /// well, or if only the limit was reached.
     public internal(set) var problem: String?
     /// The names of the snapshots that it holds now; empty if it cannot be looked at.
     public internal(set) var snapshots: Set<String> = []
@@ -18,31 +21,55 @@ public struct SiteCatchUp: Sendable, Hashable {
     public var isWhole: Bool { isReachable && missing == 0 && problem == nil }
 }
 
+/// What a catch-up copies, and between whom.
+public struct CatchUpScope {
+    /// How many bytes to copy at most; one object may go beyond it.
+    public var limit: Int64
+    /// Compare the packs too if keys, index files and snapshots are the same everywhere.
+    public var comparesPacks: Bool
+    /// What deletion records name: it is not copied, and snapshots and keys are removed where they still are.
+    public var deleted: Set<BlobName>
+    /// Whether the bytes of a config are this repository's: other sites are neither read nor changed.
+    public var isOurs: ([UInt8]) -> Bool
+    /// Whether the bytes are those that the name, a hash, stands for; never asked for a config.
+    public var isGood: (BlobName, [UInt8]) -> Bool
+    /// False for what somebody has decided to delete, so that a site that did not hear of it does not bring it back.
+    /// Asked for each object that would be copied.
+    public var isWanted: (BlobName) -> Bool
+
+    public init(
+        limit: Int64, comparesPacks: Bool, deleted: Set<BlobName> = [], isOurs: @escaping ([UInt8]) -> Bool,
+        isGood: @escaping (BlobName, [UInt8]) -> Bool, isWanted: @escaping (BlobName) -> Bool = { _ in true }
+    ) {
+        self.limit = limit
+        self.comparesPacks = comparesPacks
+        self.deleted = deleted
+        self.isOurs = isOurs
+        self.isGood = isGood
+        self.isWanted = isWanted
+    }
+}
+
 extension ReplicatedBlobStore {
     /// Gives sites that were away what the others have, up to a limit; called again, it goes on.
     ///
-    /// Unlike `heal` it may run beside backups, also of this store; not beside a prune. Everything is listed before
-    /// anything is copied, snapshots first and packs last, and copied the other way round, and a site that misses one
-    /// object gets no more: so no site lists a snapshot, or an index file, whose packs it has not.
+    /// Unlike `heal` it may run beside backups, also of this store; not beside a prune. The configs are looked at
+    /// first: a site with another repository, a damaged config or one that cannot be read is left alone and named.
+    /// Everything is listed before anything is copied, snapshots first and packs last, and copied the other way round,
+    /// and a site that misses one object gets no more: so no site lists a snapshot, or an index file, whose packs it
+    /// has not. Deleted snapshots and keys go before any pack is copied; old index files and packs stay until `heal`.
     ///
-    /// - Parameters:
-    ///   - limit: how many bytes to copy at most; one object may go beyond it.
-    ///   - comparesPacks: compare the packs too if keys, index files and snapshots are the same everywhere.
-    ///   - isWanted: false for what somebody has decided to delete, so that a site that did not hear of it does not
-    ///     bring it back. Asked for each object that would be copied.
-    ///   - isGood: whether the bytes are those that the name, a hash, stands for; never asked for a config.
-    ///   - copied: called after each object, with what its site has got so far.
+    /// - Parameter copied: called after each object, with what its site has got so far.
     /// - Returns: one for each site, in the order of `sites`.
-    public func catchUp(
-        limit: Int64, comparesPacks: Bool, isWanted: (BlobName) -> Bool, isGood: (BlobName, [UInt8]) -> Bool,
-        copied: (SiteCatchUp) -> Void = { _ in }
-    ) -> [SiteCatchUp] {
+    public func catchUp(_ scope: CatchUpScope, copied: (SiteCatchUp) -> Void = { _ in }) -> [SiteCatchUp] {
         guard sites.count > 1 else { return [] }
-        var run = CatchingUp(store: self, limit: limit)
-        for kind in [BlobKind.snapshot, .index, .key, .config] { run.list(kind) }
-        if comparesPacks || run.differs(isWanted) {
+        var run = CatchingUp(store: self, scope: scope)
+        for kind in [BlobKind.snapshot, .index, .deletion, .key, .config] { run.list(kind) }
+        if scope.comparesPacks || run.differs {
             run.list(.data)
-            for kind in [BlobKind.config, .key, .data, .index, .snapshot] { run.copy(kind, isWanted, isGood, copied) }
+            for kind in [BlobKind.config, .key, .deletion] { run.copy(kind, copied) }
+            for kind in [BlobKind.snapshot, .key] { run.remove(kind) }
+            for kind in [BlobKind.data, .index, .snapshot] { run.copy(kind, copied) }
         }
         forgive(run.reports.indices.filter { run.reports[$0].isWhole })
         return run.reports
@@ -52,24 +79,43 @@ extension ReplicatedBlobStore {
 /// One catch-up in progress.
 private struct CatchingUp {
     private let store: ReplicatedBlobStore
+    private let scope: CatchUpScope
     private var left: Int64
     private(set) var reports: [SiteCatchUp]
+    /// Sites that are read and written.
+    private let members: Set<Int>
     /// Size of each object on each site, by its number.
     private var listings: [BlobKind: [BlobName: [Int: Int]]] = [:]
+    /// What was deleted, and is still on a site.
+    private var leftovers: [(name: BlobName, site: Int)] = []
 
-    init(store: ReplicatedBlobStore, limit: Int64) {
+    init(store: ReplicatedBlobStore, scope: CatchUpScope) {
         self.store = store
-        left = limit
+        self.scope = scope
+        left = scope.limit
         reports = store.sites.map { SiteCatchUp(site: $0.name) }
+        let identities = store.identify(scope.isOurs)
+        var members: Set<Int> = []
+        for (site, identity) in identities.sites.enumerated() {
+            if let error = identity.refusal ?? (identities.config == nil ? identities.worst : nil) {
+                reports[site].problem = error.description
+            } else {
+                members.insert(site)
+            }
+            if case .unreachable = identity { reports[site].isReachable = false }
+        }
+        self.members = members
     }
 
     mutating func list(_ kind: BlobKind) {
         var found: [BlobName: [Int: Int]] = [:]
-        for (site, answer) in store.askAll({ try $0.list(kind) }) {
+        for (site, answer) in store.askAll({ try $0.list(kind) }) where members.contains(site) {
             switch answer {
             case .success(let entries):
-                for entry in entries { found[entry.name, default: [:]][site] = entry.size }
-                if kind == .snapshot { reports[site].snapshots = Set(entries.map(\.name.name)) }
+                let kept = entries.filter { !scope.deleted.contains($0.name) }
+                for entry in kept { found[entry.name, default: [:]][site] = entry.size }
+                for entry in entries where scope.deleted.contains(entry.name) { leftovers.append((entry.name, site)) }
+                if kind == .snapshot { reports[site].snapshots = Set(kept.map(\.name.name)) }
             case .failure(let error):
                 reports[site].isReachable = false
                 reports[site].problem = reports[site].problem ?? error.description
@@ -78,26 +124,37 @@ private struct CatchingUp {
         listings[kind] = found
     }
 
-    /// Whether a site that can be reached lacks something of what was listed.
-    func differs(_ isWanted: (BlobName) -> Bool) -> Bool {
-        listings.values.contains { objects in
-            objects.contains { name, sizes in !needing(sizes).isEmpty && isWanted(name) }
-        }
+    /// Whether a site lacks something of what was listed, or holds what was deleted.
+    var differs: Bool {
+        leftovers.contains { $0.name.kind == .snapshot || $0.name.kind == .key }
+            || listings.values.contains { objects in
+                objects.contains { name, sizes in !needing(sizes).isEmpty && scope.isWanted(name) }
+            }
     }
 
     /// Sites that lack an object, or have it shorter than another.
     private func needing(_ sizes: [Int: Int]) -> [Int] {
         let size = sizes.values.max() ?? 0
-        return reports.indices.filter { reports[$0].isReachable && sizes[$0] ?? -1 < size }
+        return members.sorted().filter { reports[$0].isReachable && sizes[$0] ?? -1 < size }
     }
 
-    mutating func copy(
-        _ kind: BlobKind, _ isWanted: (BlobName) -> Bool, _ isGood: (BlobName, [UInt8]) -> Bool,
-        _ copied: (SiteCatchUp) -> Void
-    ) {
+    /// Removes deleted objects of a kind where they still are; from a site that got all that was due to it so far.
+    mutating func remove(_ kind: BlobKind) {
+        for (name, site) in leftovers where name.kind == kind {
+            guard reports[site].isReachable, reports[site].missing == 0, reports[site].problem == nil else { continue }
+            do {
+                try store.ask(only: site) { try $0.delete(name) }
+                reports[site].removed += 1
+            } catch {
+                reports[site].problem = "\(error)"
+            }
+        }
+    }
+
+    mutating func copy(_ kind: BlobKind, _ copied: (SiteCatchUp) -> Void) {
         for (name, sizes) in (listings[kind] ?? [:]).sorted(by: { $0.key.name < $1.key.name }) {
             let needing = needing(sizes)
-            guard !needing.isEmpty, isWanted(name) else { continue }
+            guard !needing.isEmpty, scope.isWanted(name) else { continue }
             var good: [UInt8]?
             for site in needing {
                 guard left > 0, reports[site].missing == 0, reports[site].problem == nil else {
@@ -105,7 +162,7 @@ private struct CatchingUp {
                     continue
                 }
                 do {
-                    let bytes = try good ?? read(name, from: sizes, isGood)
+                    let bytes = try good ?? read(name, from: sizes)
                     good = bytes
                     try give(name, bytes, to: site, holders: sizes.keys.filter { !needing.contains($0) })
                     copied(reports[site])
@@ -117,15 +174,13 @@ private struct CatchingUp {
         }
     }
 
-    private func read(
-        _ name: BlobName, from holders: [Int: Int], _ isGood: (BlobName, [UInt8]) -> Bool
-    ) throws -> [UInt8] {
+    private func read(_ name: BlobName, from holders: [Int: Int]) throws -> [UInt8] {
         var failure: any Error = HoldfastError(
             .damaged, "no site has a good copy of \(name)", hint: "Repair the repository")
         for (site, _) in holders.sorted(by: { ($1.value, $0.key) < ($0.value, $1.key) }) {
             do {
                 let bytes = try store.sites[site].store.get(name)
-                if name.kind == .config || isGood(name, bytes) { return bytes }
+                if name.kind == .config ? scope.isOurs(bytes) : scope.isGood(name, bytes) { return bytes }
             } catch { failure = error }
         }
         throw failure

@@ -27,9 +27,15 @@ public struct HealScope: Sendable {
     public var reads: @Sendable (BlobName) -> Bool
     /// What was deleted on purpose: it is removed where it still is, and never copied.
     public var deleted: Set<BlobName>
+    /// Sites that are neither read nor changed, by name, with the reason: nobody knows what they hold.
+    public var leftOut: [String: HoldfastError]
 
-    public init(deleted: Set<BlobName> = [], reads: @escaping @Sendable (BlobName) -> Bool) {
+    public init(
+        deleted: Set<BlobName> = [], leftOut: [String: HoldfastError] = [:],
+        reads: @escaping @Sendable (BlobName) -> Bool
+    ) {
         self.deleted = deleted
+        self.leftOut = leftOut
         self.reads = reads
     }
 }
@@ -77,6 +83,9 @@ private struct Healing {
         self.sites = sites
         self.scope = scope
         reachable = Array(sites.indices)
+        for site in sites.indices {
+            if let error = scope.leftOut[sites[site].name] { fail(site, error) }
+        }
     }
 
     mutating func heal(_ kind: BlobKind, isGood: (BlobName, [UInt8]) -> Bool) {

@@ -13,7 +13,8 @@ import Synchronization
 ///   and finds out which of them lack something. **Delete** reaches all sites that can be reached, and succeeds if it
 ///   reached any; the others are reported as not complete.
 /// - **Condemned** objects (`condemn`) are left out of listings: a site that was away still holds what was deleted.
-/// - The **config** has to be the same on all sites; if it is not, getting it throws `damaged`.
+/// - The **config** has to be the same on all sites; if it is not, getting it throws `damaged`. A site that turns out
+///   to hold another repository (`SiteIdentity`) is neither read nor listed nor changed from then on.
 ///
 /// A store stands for one session, such as one backup: make a new one for the next, and `report()` speaks of this one.
 /// Each site has one thread of its own, which ends with the store; reads run on the caller's thread.
@@ -127,7 +128,7 @@ public final class ReplicatedBlobStore: BlobStore {
                 listings.append((site, entries))
                 for entry in entries { sizes[entry.name] = max(sizes[entry.name] ?? 0, entry.size) }
             case .failure(let error):
-                replication.update { $0.change(site) { $0.fallBehind(error) } }
+                change(site) { $0.fallBehind(error) }
             }
         }
         guard !listings.isEmpty else { throw noSite("list \(kind.rawValue) objects", answers) }
@@ -145,10 +146,10 @@ public final class ReplicatedBlobStore: BlobStore {
         for site in sites.indices {
             switch answers[site] {
             case .success?: reached += 1
-            case .failure(let error)?: replication.update { $0.change(site) { $0.fallBehind(error) } }
+            case .failure(let error)?: change(site) { $0.fallBehind(error) }
             case nil:
                 let error = HoldfastError(.timedOut, "it did not answer the deletion of \(name)")
-                replication.update { $0.change(site) { $0.fallBehind(error) } }
+                change(site) { $0.fallBehind(error) }
             }
         }
         guard reached > 0 else { throw noSite("delete \(name)", answers) }
@@ -221,10 +222,17 @@ public final class ReplicatedBlobStore: BlobStore {
 
     /// Takes back what was known against sites that are healed.
     func forgive(_ healed: [Int]) {
-        replication.update { replication in
-            for site in healed { replication.change(site) { $0.healed() } }
-        }
+        for site in healed { change(site) { $0.healed() } }
     }
+
+    /// Changes what is known of one site.
+    func change(_ site: Int, _ body: (inout SiteStanding) -> Void) { replication.update { $0.change(site, body) } }
+
+    /// Why a site is neither asked nor changed; nil if it is.
+    package func strangeness(of site: Int) -> HoldfastError? { replication.read { $0.standings[site].strangeness } }
+
+    /// The sites that are not known to hold another repository.
+    package var ownSites: [Site] { sites.indices.filter { strangeness(of: $0) == nil }.map { sites[$0] } }
 
     /// Waits until no site has a call without an answer: before a report, it gives a late site a chance.
     ///
@@ -300,7 +308,7 @@ extension ReplicatedBlobStore {
         for site in sites.indices where answers[site] == nil {
             let error = HoldfastError(
                 .timedOut, "site '\(sites[site].name)' does not answer", hint: "Check its disk or network")
-            answers[site] = .failure(error)
+            answers[site] = .failure(strangeness(of: site) ?? error)
         }
         return answers
     }
@@ -368,28 +376,26 @@ extension ReplicatedBlobStore {
     }
 
     private func config(where isGood: ([UInt8]) -> Bool) throws -> [UInt8] {
-        let answers = askAll { try $0.get(.config) }
-        let error = HoldfastError(
-            .damaged, "config is damaged, or another repository's", hint: "Heal the sites from a good one")
-        var good: [UInt8]?
-        var bad: [Int] = []
-        var worst: HoldfastError?
-        for site in sites.indices {
-            switch answers[site] {
-            case .success(let bytes)? where isGood(bytes): good = good ?? bytes
-            case .success?:
-                worst = error
-                bad.append(site)
-            case .failure(let failure)?:
-                if worst == nil || worst?.code == .notFound { worst = failure }
-                replication.update { $0.change(site) { $0.fallBehind(failure) } }
-            case nil: break
+        let found = identify(isGood)
+        // Without a good one it is the caller who looks for the wrong repository.
+        guard let config = found.config else { throw found.worst ?? BlobName.config.notFound }
+        let strangers = sites.indices.filter { if case .foreign = found.sites[$0] { true } else { false } }
+        let areNew = strangers.contains { strangeness(of: $0) == nil }
+        for (site, identity) in found.sites.enumerated() {
+            change(site) { standing in
+                if areNew { standing.compareAgain() }
+                switch identity {
+                case .ours: break
+                case .lacksConfig: standing.fallBehind(BlobName.config.notFound)
+                case .unreachable(let error): standing.fallBehind(error)
+                case .damagedConfig(let error): standing.missedPut(error)
+                case .foreign(let error): standing.exclude(error)
+                }
             }
         }
-        // Without a good one it is the caller who looks for the wrong repository.
-        guard let good else { throw worst ?? BlobName.config.notFound }
-        for site in bad { replication.update { $0.change(site) { $0.missedPut(error) } } }
-        return good
+        // The keys were listed before anybody could know.
+        if areNew { _ = try? list(.key) }
+        return config
     }
 
     private func config() throws -> [UInt8] {
@@ -411,7 +417,7 @@ extension ReplicatedBlobStore {
             throw failures.first { $0.code != .notFound } ?? BlobName.config.notFound
         }
         for (site, answer) in answers {
-            if case .failure(let error) = answer { replication.update { $0.change(site) { $0.fallBehind(error) } } }
+            if case .failure(let error) = answer { change(site) { $0.fallBehind(error) } }
         }
         return found.bytes
     }
@@ -434,7 +440,7 @@ extension ReplicatedBlobStore {
         guard isReal else { return }
         let what = "\(lacking.count) \(kind.rawValue) object\(lacking.count == 1 ? "" : "s")"
         let error = HoldfastError(.damaged, "it lacks \(what) that another site has")
-        replication.update { $0.change(site) { $0.fallBehind(error) } }
+        change(site) { $0.fallBehind(error) }
     }
 
     private func belowQuorum(_ name: BlobName, stored: Int) -> HoldfastError {

@@ -3,7 +3,8 @@ import HoldfastModel
 /// What a site may still be asked in this session, and what is known against it.
 ///
 /// Legal moves: whole -> behind -> out, or whole -> out; back to whole only by healing, because nothing else makes up
-/// for what a site missed. Late comes and goes.
+/// for what a site missed, or from behind if what it was compared with was another repository. Anything -> foreign, and
+/// never back. Late comes and goes.
 package struct SiteStanding: Sendable {
     package enum Condition: Sendable {
         /// It took every put, and is not known to lack anything.
@@ -12,6 +13,8 @@ package struct SiteStanding: Sendable {
         case behind(HoldfastError)
         /// It missed a put. It gets no more: an index without its packs would break a repository that is merely old.
         case out(HoldfastError)
+        /// It holds another repository: it is neither asked nor changed.
+        case foreign(HoldfastError)
     }
 
     package private(set) var condition = Condition.whole
@@ -27,12 +30,20 @@ package struct SiteStanding: Sendable {
     package var isWhole: Bool { if case .whole = condition { true } else { false } }
 
     /// Why it gets no more puts; nil if it does.
-    package var refusal: HoldfastError? { if case .out(let error) = condition { error } else { nil } }
+    package var refusal: HoldfastError? {
+        switch condition {
+        case .out(let error), .foreign(let error): error
+        case .whole, .behind: nil
+        }
+    }
+
+    /// Why it is neither asked nor changed; nil if it holds this repository, as far as is known.
+    package var strangeness: HoldfastError? { if case .foreign(let error) = condition { error } else { nil } }
 
     /// The error that speaks against it being complete; nil if it is.
     package var problem: HoldfastError? {
         switch condition {
-        case .behind(let error), .out(let error): error
+        case .behind(let error), .out(let error), .foreign(let error): error
         case .whole where outstanding > 0:
             HoldfastError(.timedOut, "it has not answered \(outstanding) calls yet")
         case .whole: nil
@@ -61,8 +72,17 @@ package struct SiteStanding: Sendable {
         if isWhole { condition = .behind(error) }
     }
 
+    /// It holds another repository.
+    package mutating func exclude(_ error: HoldfastError) { condition = .foreign(error) }
+
+    /// What it was compared with was another repository's.
+    package mutating func compareAgain() {
+        if case .behind = condition { condition = .whole }
+    }
+
     /// It was given everything that another site has.
     package mutating func healed() {
+        guard strangeness == nil else { return }
         condition = .whole
         failedToRead = false
     }
@@ -116,9 +136,10 @@ package struct Replication: Sendable {
         return candidates.map { admit($0) }
     }
 
-    /// Picks the sites for a question to all: those that are late are left out, so that they do not hold it up.
+    /// Picks the sites for a question to all: those that are late are left out, so that they do not hold it up, and
+    /// those that hold another repository.
     package mutating func admitQuestion() -> [Participant] {
-        standings.indices.filter { !standings[$0].isLate }.map { admit($0) }
+        standings.indices.filter { !standings[$0].isLate && standings[$0].strangeness == nil }.map { admit($0) }
     }
 
     /// One site, whatever is known of it, counted as asked.
@@ -129,7 +150,7 @@ package struct Replication: Sendable {
         standings.indices.filter { standings[$0].isWhole && !standings[$0].isLate }.map { admit($0) }
     }
 
-    /// Sites in the order in which to read from them: good ones first, those that may hang last.
+    /// Sites in the order in which to read from them: good ones first, those that may hang last, foreign ones never.
     package var readingOrder: [Int] {
         func rank(_ standing: SiteStanding) -> Int {
             if standing.isLate { return 4 }
@@ -137,10 +158,11 @@ package struct Replication: Sendable {
             return switch standing.condition {
             case .whole: 0
             case .behind: 1
-            case .out: 2
+            case .out, .foreign: 2
             }
         }
-        return standings.indices.sorted { (rank(standings[$0]), $0) < (rank(standings[$1]), $1) }
+        return standings.indices.filter { standings[$0].strangeness == nil }
+            .sorted { (rank(standings[$0]), $0) < (rank(standings[$1]), $1) }
     }
 
     /// The worst that is known against any site: what a call fails with when the quorum is not met.

@@ -51,6 +51,8 @@ extension Catalogue {
     /// Seconds that an access token is good for.
     package static let accessTokenLifetime = 900
     private static let localTokenName = "local CLI"
+    /// Seconds within which a further use of an API token for Git is not written down.
+    private static let useGranularity: TimeInterval = 60
 
     /// Makes the first operator and a token for the local CLI, if there is nobody yet.
     ///
@@ -179,12 +181,25 @@ extension Catalogue {
 
     /// Who it is that shows an API token itself: for Git over HTTP, where the token is the password.
     ///
+    /// That it was used is written down once a minute at most: one push shows it several times.
+    ///
     /// - Throws: `unauthenticated` for anything that is not a token of ours.
     package func authenticate(apiToken: Secret) throws -> Session {
-        try read { database in
+        let (token, user) = try read { database in
             let token = try Self.verify(apiToken, database)
-            return Session(user: try Self.user(token.user, database), token: token.id, scope: token.scope)
+            return (token, try Self.user(token.user, database))
         }
+        let now = time.now()
+        let isNews = token.lastUsedAt.map { now.timeIntervalSince($0) >= Self.useGranularity || $0 > now } ?? true
+        if isNews {
+            // A full disk keeps nobody from his code.
+            try? write { database in
+                try database.execute(
+                    sql: "UPDATE api_token SET last_used_at = ? WHERE id = ?",
+                    arguments: [Column.stamp(now), token.id.rawValue])
+            }
+        }
+        return Session(user: user, token: token.id, scope: token.scope)
     }
 
     /// Whoever showed an API token before, with what it allows now.

@@ -34,8 +34,8 @@ extension APIClient {
 
     /// Throws the refusal that `delete` would meet now; nothing is done.
     package func askToDelete(_ project: Resource<API.Project>, withProduction: Bool) async throws {
-        let query = withProduction ? [(name: "with_production", value: "true")] : []
-        _ = try await send(Call("GET", "\(project.link("self"))/delete", query: query))
+        _ = try await send(
+            Call("GET", "\(project.link("self"))/delete", query: Self.deletion(withProduction: withProduction)))
     }
 
     /// Ends a project.
@@ -43,11 +43,14 @@ extension APIClient {
     /// - Parameter withProduction: its production environment may be active, and goes with all its data.
     /// - Returns: paths on the server that could not be removed.
     package func delete(_ project: Resource<API.Project>, withProduction: Bool) async throws -> [String] {
-        let query = withProduction ? [(name: "with_production", value: "true")] : []
         let answer: API.ProjectDeleted = try await send(
-            Call("DELETE", project.link("self"), query: query)
+            Call("DELETE", project.link("self"), query: Self.deletion(withProduction: withProduction))
         ).decode()
         return answer.left
+    }
+
+    private static func deletion(withProduction: Bool) -> [(name: String, value: String)] {
+        withProduction ? [(name: "with_production", value: "true")] : []
     }
 
     package func settings(of project: ProjectID) async throws -> Resource<API.ProjectSettings> {

@@ -44,8 +44,8 @@ package enum CommandRunner {
 
     /// The message, and the hint on a line of its own.
     package static func text(of error: HoldfastError) -> String {
-        var text = "Error: \(error.message)"
-        if let hint = error.hint { text += "\n\(hint)." }
+        var text = "Error: \(PlainText.lines(error.message))"
+        if let hint = error.hint { text += "\n\(PlainText.lines(hint))." }
         return text
     }
 }

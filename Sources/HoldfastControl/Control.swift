@@ -10,6 +10,10 @@ import HoldfastModel
 
 /// Limits of the wire.
 package enum Control {
+    /// Which messages this binary knows. Raise it with every message that is added, or that means something else: the
+    /// processes of an installation are not all replaced at the same moment. Their status answers with it; those from
+    /// before 1 with nothing. Whatever else changes, the status must stay readable.
+    package static let version = 1
     /// Bytes of one frame's body at most.
     package static let maximumFrame = 16 << 20
     /// Bytes of a Unix socket's path at most.

@@ -4,6 +4,7 @@
 // Work runs on threads of its own; every call blocks, and none belongs on Swift's cooperative pool.
 // Order of writes: packs durable, then index files, then the snapshot object. Source: restic's design document.
 
+import CHoldfastFiles
 import Foundation
 import HoldfastBlobStore
 import HoldfastModel
@@ -178,9 +179,18 @@ public final class Repository: Sendable {
                     try unreadable(id, error)
                 }
             }
-            if !missing.isEmpty { localCache?.trim(index: present) }
+            if !missing.isEmpty {
+                localCache?.trim(index: present)
+                holdfast_trim_memory()  // The texts were several times as large as the index.
+            }
             return index
         }
+    }
+
+    /// How many blobs the index files name, and how many bytes that takes in memory.
+    package func indexSize() throws -> (blobs: Int, bytes: Int) {
+        let index = try currentIndex()
+        return (index.blobCount, index.size)
     }
 
     func reader(_ index: BlobIndex) throws -> BlobReader { try BlobReader(store: store, key: key, index: index) }

@@ -55,22 +55,24 @@ enum ProjectRoutes {
     /// Whether a deletion would be let in now: 200, or the refusal. Changes nothing.
     private static func mayDelete(_ call: Call) throws -> Reply {
         let project = try call.project()
-        let withProduction = call.input.values("with_production").first == "true"
         try call.principal.requireOperator()
-        try call.catalogue.checkProjectIsUnused(project.id, withProduction: withProduction)
+        try call.catalogue.checkProjectIsUnused(project.id, withProduction: withProduction(call))
         return try .json(["allowed": true])
     }
 
-    /// `?with_production=true` lets its production environment go too.
     private static func delete(_ call: Call) throws -> Reply {
         let project = try call.project()
-        let withProduction = call.input.values("with_production").first == "true"
         let left = try call.audited("project.delete", in: project.id, on: project.id.rawValue) {
             try call.principal.requireOperator()
         } _: {
-            try call.operations.deleteProject(project.id, withProduction: withProduction)
+            try call.operations.deleteProject(project.id, withProduction: withProduction(call))
         }
         return try .json(API.ProjectDeleted(left: left))
+    }
+
+    /// `?with_production=true` lets its production environment go too.
+    private static func withProduction(_ call: Call) -> Bool {
+        call.input.values("with_production").first == "true"
     }
 
     private struct ProjectPatch: Codable {

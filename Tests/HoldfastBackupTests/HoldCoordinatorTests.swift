@@ -140,8 +140,12 @@ struct HoldCoordinatorTests {
         let lines = Trace()
         let coordinator = HoldCoordinator(
             gate: gate, freezer: ScriptedFreezer(trace: trace), time: time, log: { lines.add($0) })
-        _ = try hold(coordinator) { _ in }
-        #expect(Array(trace.all.prefix(4)) == ["looked", "looked", "looked", "gate closed"])
+        var tries = HoldTries()
+        let trace = trace
+        _ = try coordinator.hold(
+            environment, limits: HoldLimits(), tries: &tries, closes: { trace.add("closes") }, body: { _ in })
+        // What stands still in the hold goes on until then.
+        #expect(Array(trace.all.prefix(5)) == ["looked", "looked", "looked", "closes", "gate closed"])
         #expect(lines.all == ["Waiting with the gate open for POST /upload, 20.0 s."])
     }
 
@@ -152,9 +156,12 @@ struct HoldCoordinatorTests {
         let coordinator = HoldCoordinator(gate: gate, freezer: ScriptedFreezer(trace: trace), time: time)
         var tries = HoldTries()
         let error = #expect(throws: HoldfastError.self) {
-            try coordinator.hold(environment, limits: HoldLimits(), tries: &tries) { _ in }
+            try coordinator.hold(
+                environment, limits: HoldLimits(), tries: &tries, closes: { Issue.record("it closes") }, body: { _ in })
         }
         #expect(error?.code == .timedOut)
+        // Only a backup can be a live one.
+        #expect(error?.hint == "Try again when these have ended")
         #expect(error?.message.contains("POST /upload, 3.0 s, not all of it sent by its client") == true)
         #expect(trace.count("gate closed") == 0)
         #expect(tries.count == 0)

@@ -15,6 +15,7 @@ import Testing
         func stop(_ environment: EnvironmentID) throws { throw none }
         func publishRoutes(beside: [EnvironmentID: [String: Int]]) throws {}
         func routedPorts(_ environment: EnvironmentID) throws -> Set<Int> { [] }
+        func strangers(of environment: EnvironmentID?) -> [String] { [] }
     }
 
     private final class Bench: Sendable {
@@ -76,6 +77,45 @@ import Testing
         bench.catalogue.failure.withLock { $0 = nil }
         _ = performer.recover(context)
         #expect(try bench.repository().snapshots().isEmpty)
+    }
+
+    @Test func `the making of a repository that was cut short is finished, and one that is whole stays as it is`()
+        throws
+    {
+        let bench = try Bench()
+        let made = try bench.repository().id
+        try bench.house.repositories.finish(bench.project)
+        #expect(try bench.repository().id == made)
+
+        // The password is on record, and the machine died before the config was written on a site, or anything.
+        for kinds in [["config"], ["config", "keys", "data", "index", "snapshots", "locks"]] {
+            let password = try bench.house.repositories.password(of: bench.project)
+            for site in bench.house.repositories.sites {
+                let folder = bench.house.repositories.path(of: bench.project, on: site)
+                for kind in kinds { try FileManager.default.removeItem(atPath: "\(folder)/\(kind)") }
+            }
+            #expect(throws: HoldfastError.self) { _ = try bench.repository() }
+            try bench.house.repositories.finish(bench.project)
+            #expect(try bench.repository().snapshots().isEmpty)
+            #expect(try bench.house.repositories.password(of: bench.project).reveal() == password.reveal())
+        }
+
+        // Nothing at all was made.
+        let other = ProjectID.random()
+        try bench.house.repositories.finish(other)
+        _ = try bench.house.repositories.open(other, on: bench.house.repositories.sites(of: other))
+    }
+
+    @Test func `while a site is away, nobody makes a repository beside the one that it may have`() throws {
+        let bench = try Bench()
+        let away = bench.house.repositories.sites[0].path
+        try FileManager.default.moveItem(atPath: away, toPath: away + "-away")
+        let project = ProjectID.random()
+        let error = #expect(throws: HoldfastError.self) { try bench.house.repositories.finish(project) }
+        #expect(error?.code == .unavailable)
+        #expect(try bench.catalogue.sealedRepositoryPassword(project) == nil)
+        try FileManager.default.moveItem(atPath: away + "-away", toPath: away)
+        try bench.house.repositories.finish(project)
     }
 
     @Test func `backups of one commit at the same time get one whole bundle`() throws {

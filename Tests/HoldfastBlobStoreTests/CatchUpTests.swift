@@ -24,9 +24,20 @@ import Testing
 
     private func catchUp(
         _ store: ReplicatedBlobStore, limit: Int64 = 1 << 30, comparesPacks: Bool = false,
-        isWanted: (BlobName) -> Bool = { _ in true }
+        deleted: Set<BlobName> = [], isWanted: @escaping (BlobName) -> Bool = { _ in true }
     ) -> [SiteCatchUp] {
-        store.catchUp(limit: limit, comparesPacks: comparesPacks, isWanted: isWanted, isGood: { _, _ in true })
+        store.catchUp(
+            CatchUpScope(
+                limit: limit, comparesPacks: comparesPacks, deleted: deleted, isOurs: { $0 == [4, 5, 6] },
+                isGood: { _, _ in true }, isWanted: isWanted))
+    }
+
+    private func contents(_ store: any BlobStore) throws -> [BlobName: [UInt8]] {
+        var contents: [BlobName: [UInt8]] = [:]
+        for kind in BlobKind.allCases {
+            for entry in try store.list(kind) { contents[entry.name] = try store.get(entry.name) }
+        }
+        return contents
     }
 
     @Test func `a site that was away gets everything, and then counts as complete`() throws {
@@ -107,5 +118,69 @@ import Testing
         #expect(reports[2].copied == 2 && reports[2].missing == 8)
         #expect(reports[2].problem?.contains("no space left") == true)
         #expect(reports[0].isWhole && !reports[1].isWhole && !reports[2].isWhole)
+    }
+
+    enum Stranger: CaseIterable, Sendable {
+        /// Another config and another key.
+        case otherRepository
+        /// The config is gone, and the keys are another's.
+        case otherWithoutConfig
+        /// Our keys, and a config that is not good.
+        case damagedConfig
+        /// Neither keys nor a good config: nobody can tell.
+        case nothingKnown
+    }
+
+    @Test(arguments: Stranger.allCases)
+    func `a site that is not known to be ours is neither read nor changed, and named`(_ stranger: Stranger) throws {
+        let (ours, strange) = (MemoryBlobStore(), MemoryBlobStore())
+        try fill(ours)
+        for number in 7...8 as ClosedRange<UInt64> {
+            for kind in [BlobKind.data, .index, .snapshot] {
+                try strange.put(BlobSamples.name(kind, number), BlobSamples.bytes(500, seed: number))
+            }
+        }
+        if stranger != .otherWithoutConfig { try strange.put(.config, [6, 6, 6]) }
+        if stranger != .nothingKnown {
+            try strange.put(BlobSamples.name(.key, stranger == .damagedConfig ? 1 : 9), [1, 2, 3])
+        }
+        let before = try (contents(ours), contents(strange))
+        let empty = MemoryBlobStore()
+        let sites = try store([ours, strange, empty])
+        let reports = catchUp(sites, comparesPacks: true, deleted: [BlobSamples.name(.snapshot, 7)])
+        #expect(reports.map(\.copied) == [0, 0, 10])
+        #expect(reports.map(\.isWhole) == [true, false, true])
+        #expect(reports[1].problem != nil && reports[1].isReachable && reports[1].snapshots.isEmpty)
+        #expect(try contents(ours) == before.0)
+        #expect(try contents(strange) == before.1)
+        #expect(try contents(empty) == before.0)
+    }
+
+    @Test func `without any good config nothing is copied`() throws {
+        let (one, two) = (MemoryBlobStore(), MemoryBlobStore())
+        try fill(one)
+        try one.delete(.config)
+        #expect(catchUp(try store([one, two])).map(\.copied) == [0, 0])
+        #expect(catchUp(try store([one, two])).allSatisfy { !$0.isWhole })
+        #expect(try contents(two).isEmpty)
+    }
+
+    @Test func `what was deleted while a site was away goes there, and packs of it are not copied back`() throws {
+        let (here, back) = (MemoryBlobStore(), MemoryBlobStore())
+        try fill(here)
+        try fill(back)
+        try here.put(BlobSamples.name(.key, 2), [7, 8, 9])
+        let deleted: Set = [
+            BlobSamples.name(.key, 1), BlobSamples.name(.snapshot, 1), BlobSamples.name(.index, 1),
+            BlobSamples.name(.data, 1),
+        ]
+        for name in deleted { try here.delete(name) }
+        try here.put(BlobSamples.name(.deletion, 1), [1])
+        let reports = catchUp(try store([here, back]), deleted: deleted)
+        #expect(reports.map(\.copied) == [0, 2], "the new key, and the record")
+        #expect(reports.map(\.removed) == [0, 2], "the old key, and the snapshot")
+        #expect(reports.map(\.isWhole) == [true, true])
+        for kind in [BlobKind.key, .snapshot, .deletion] { #expect(try Set(here.list(kind)) == Set(back.list(kind))) }
+        #expect(try here.list(.data).count == 3 && back.list(.data).count == 4)
     }
 }

@@ -57,6 +57,22 @@ import Testing
         #expect(code { _ = try bench.catalogue.authenticate(apiToken: made.token) } == .unauthenticated)
     }
 
+    @Test func `a token used for Git only is seen to be used, at most once a minute`() throws {
+        let bench = try Bench()
+        let made = try #require(try bench.catalogue.bootstrap())
+        func lastUse() throws -> Date? { try bench.catalogue.tokens(of: made.user.id).first?.lastUsedAt }
+        #expect(try lastUse() == nil)
+        let first = bench.time.now()
+        #expect(try bench.catalogue.authenticate(apiToken: made.token).user == made.user)
+        #expect(try lastUse() == first)
+        bench.time.advance(59)
+        _ = try bench.catalogue.authenticate(apiToken: made.token)
+        #expect(try lastUse() == first, "one push shows its token several times, and writes once")
+        bench.time.advance(1)
+        _ = try bench.catalogue.authenticate(apiToken: made.token)
+        #expect(try lastUse() == bench.time.now())
+    }
+
     @Test func `access tokens survive a restart and can be revoked alone`() throws {
         let bench = try Bench()
         let made = try #require(try bench.catalogue.bootstrap())

@@ -115,6 +115,12 @@ import Testing
         #expect(
             users.out == "Email address,Name,Permissions\nann@example.org,Ann Lee,\"viewer, staging:admin\"\n",
             "\(users.error)")
+        replies["GET /projects/shopshopshop2/user-access"] = .init(200, #"{"items":[],"count":0,"_links":{}}"#)
+        let nobody = try await CommandFixture.run(
+            ["user:list", "-p", "shopshopshop2", "--format", "json"], replies: replies)
+        #expect(nobody.status == .failure)
+        #expect(nobody.out == "[]\n")
+        #expect(nobody.error == "No users found\n")
     }
 
     @Test func `a project is deleted by its name only, after a question that the server was asked before`() async throws

@@ -209,6 +209,45 @@ private func isAtEnd(_ descriptor: Int32) -> Bool {
         #expect(error?.code == .forbidden)
     }
 
+    /// In a directory that everybody may write to, another user may have been there first.
+    @Test(.enabled(if: geteuid() == 0)) func `nothing is sent to a server that another user has put in our place`()
+        throws
+    {
+        let folder = "/tmp/hf-other-\(UInt32.random(in: 0 ... .max))"
+        mkdir(folder, 0o1777)
+        chmod(folder, 0o1777)
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        let script = """
+            import os, socket, sys
+            os.chdir(sys.argv[1]); os.setgid(65534); os.setuid(65534); os.umask(0)
+            s = socket.socket(socket.AF_UNIX); s.bind('sock'); s.listen()
+            c, _ = s.accept(); data = c.recv(100)
+            with open('heard.new', 'wb') as f: f.write(b'%d' % len(data))
+            os.rename('heard.new', 'heard')
+            """
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: "/usr/bin/python3")
+        process.arguments = ["-c", script, folder]
+        try process.run()
+        defer {
+            kill(process.processIdentifier, SIGKILL)
+            process.waitUntilExit()
+        }
+        #expect(eventually { access("\(folder)/sock", F_OK) == 0 })
+        // It is bound a moment before it listens.
+        var error: HoldfastError?
+        for _ in 0..<100 where error == nil || error?.code == .unavailable {
+            error = #expect(throws: HoldfastError.self) {
+                let connection = try ControlConnection(path: "\(folder)/sock")
+                let _: Answer = try connection.call(Question.echo("secret"))
+            }
+            usleep(20_000)
+        }
+        #expect(error?.code == .forbidden)
+        #expect(eventually { access("\(folder)/heard", F_OK) == 0 })
+        #expect(try String(contentsOfFile: "\(folder)/heard", encoding: .utf8) == "0")
+    }
+
     @Test func `the socket can be used by its owner only`() throws {
         let playground = try Playground()
         var status = stat()

@@ -1,4 +1,5 @@
 import Foundation
+import HoldfastControl
 import HoldfastGateway
 import HoldfastModel
 import Synchronization
@@ -366,6 +367,24 @@ import Testing
         }
         let used = epochs.withLock { $0 }
         #expect(used.count == 2 && used[0] < used[1])
+    }
+
+    @Test func `a gateway says which messages it knows, and one from before that is still understood`() async throws {
+        let directory = GatewayHarness.newDirectory()
+        defer { try? FileManager.default.removeItem(atPath: directory) }
+        try await GatewayHarness.serving(in: directory) { harness in
+            let status = try harness.client.status()
+            #expect(status.version == Control.version)
+            #expect(status.pid == getpid())
+            var object = try #require(
+                try JSONSerialization.jsonObject(with: JSONEncoder().encode(status)) as? [String: Any])
+            object["version"] = nil
+            object["pid"] = nil
+            let old = try JSONDecoder().decode(
+                GatewayStatus.self, from: JSONSerialization.data(withJSONObject: object))
+            #expect(old.version == nil)
+            #expect(old.port == status.port)
+        }
     }
 
     @Test func `a stored configuration that is damaged does not keep the gateway from starting`() async throws {

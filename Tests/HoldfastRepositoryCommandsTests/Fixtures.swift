@@ -1,8 +1,10 @@
 import ArgumentParser
 import Foundation
 import Glibc
+import HoldfastBlobStore
 import HoldfastCommands
 import HoldfastModel
+import HoldfastRepository
 import HoldfastRepositoryCommands
 import HoldfastTestSupport
 import Synchronization
@@ -101,11 +103,23 @@ struct Both {
 
     var variables: [String: String] { ["RESTIC_REPOSITORY": path, "RESTIC_PASSWORD": password] }
 
-    /// Makes it with restic: its keys cost more than ours need.
-    init(_ name: String = "repository", place: ScratchFolder? = nil) throws {
+    /// Who makes a repository, which decides what it costs to try its password.
+    enum Maker {
+        /// The engine, with a cost that nobody has to wait for: both programs open it hundreds of times.
+        case engine
+        /// restic, with the cost that it gives its users.
+        case restic
+    }
+
+    init(_ name: String = "repository", place: ScratchFolder? = nil, madeBy maker: Maker = .engine) throws {
         self.place = try place ?? ScratchFolder()
         path = self.place(name)
-        try restic("init")
+        switch maker {
+        case .engine:
+            _ = try Repository.create(
+                store: FileBlobStore.create(root: path), password: Secret(password), scrypt: .randomPassword)
+        case .restic: try restic("init")
+        }
     }
 
     func ours(_ arguments: String...) -> Outcome { holdfast(arguments, variables) }
@@ -140,8 +154,8 @@ struct Both {
     }
 
     /// Two snapshots of one directory with changes of all kinds between them, and one of another host; by restic.
-    static func filled() throws -> Both {
-        let both = try Both()
+    static func filled(madeBy maker: Maker = .engine) throws -> Both {
+        let both = try Both(madeBy: maker)
         let place = both.place
         try place.write("data/a", "hello\n")
         try place.write("data/sub/b", "x\n")

@@ -5,6 +5,7 @@ import HoldfastModel
 import HoldfastRepository
 import HoldfastRepositoryCommands
 import HoldfastTestSupport
+import Synchronization
 import Testing
 
 /// What we write, restic reads; what restic would do, we do.
@@ -55,9 +56,11 @@ import Testing
         let first = both.expect("backup", place("data"), "--tag", "ours", "--json")
         #expect((first.json as? NSDictionary)?["files_unmodified"] as? Int ?? 0 > 5, "\(first.out)")
         let mine = try #require((first.json as? NSDictionary)?["snapshot_id"] as? String)
-        // Other programs may change /tmp meanwhile; the first line is the snapshot itself.
+        // Other programs may change the folders above ours meanwhile; the first line is the snapshot itself.
         let listings = [mine, theirs].map { id in
-            both.expect("ls", id, "--json").jsonLines.dropFirst().filter { $0["path"] as? String != "/tmp" }
+            both.expect("ls", id, "--json").jsonLines.dropFirst().filter { entry in
+                !place.path.hasPrefix((entry["path"] as? String ?? "") + "/")
+            }
         }
         #expect(listings[0] == listings[1])
         #expect(listings[0].count > 8)
@@ -129,7 +132,12 @@ import Testing
         #expect(outcome.error.contains(both.place("missing")))
         #expect(both.expect("ls", "latest").out.contains("good"))
         #expect(both.ours("backup", both.place("missing")).status == 1)
-        guard geteuid() == 0 else { return }
+    }
+
+    @Test(.enabled(if: geteuid() == 0, "needs another user"))
+    func `what the user may not read is named, the rest is backed up, and the status is 3`() throws {
+        let both = try Both()
+        try both.place.write("data/good", "good")
         try both.place.write("data/secret", "nobody may read this")
         chmod(both.place("data/secret"), 0o600)
         mkdir(both.place("data/closed"), 0o700)
@@ -245,6 +253,41 @@ import Testing
         #expect(both.expect("forget").out.contains("no policy"))
     }
 
+    @Test func `a dry run of forget with prune shows what both would do, and changes no byte`() throws {
+        let both = try Both.filled()
+        func bytes() throws -> [String: Data] {
+            var all: [String: Data] = [:]
+            for name in FileManager.default.subpaths(atPath: both.path) ?? [] {
+                all[name] = FileManager.default.contents(atPath: both.path + "/" + name) ?? Data()
+            }
+            return all
+        }
+        let before = try bytes()
+        #expect(before.count > 6)
+        let flags = ["--keep-last", "1", "--prune", "--max-unused", "0"]
+        let text = holdfast(["forget", "--dry-run"] + flags, both.variables)
+        #expect(text.status == 0, "\(text.error)")
+        #expect(text.out.contains("would remove 1 snapshot\n"), "\(text.out)")
+        #expect(text.out.contains("this would free "), "\(text.out)")
+        let dry = try #require(
+            holdfast(["forget", "--dry-run", "--json"] + flags, both.variables).out.split(separator: "\n").last)
+        let plan = try #require(try JSONSerialization.jsonObject(with: Data(dry.utf8)) as? [String: Any])
+        #expect(plan["dry_run"] as? Bool == true)
+        let named = both.expect("forget", both.snapshots()[0], "--dry-run", "--prune", "--max-unused", "0")
+        #expect(named.out.contains("this would free "), "\(named.out)")
+        #expect(try bytes() == before)
+        // And it is what both then do.
+        let nothing = both.expect("prune", "--dry-run", "--max-unused", "0", "--json").json as? [String: Any]
+        #expect((nothing?["bytes_freed"] as? Int ?? 0) < (plan["bytes_freed"] as? Int ?? 0))
+        let done = holdfast(["forget", "--json"] + flags, both.variables)
+        let last = try #require(done.out.split(separator: "\n").last)
+        let report = try #require(try JSONSerialization.jsonObject(with: Data(last.utf8)) as? [String: Any])
+        for key in ["packs_kept", "packs_repacked", "packs_removed", "bytes_before", "bytes_to_copy"] {
+            #expect(report[key] as? Int == plan[key] as? Int, "\(key): \(dry) \(last)")
+        }
+        try both.restic("check", "--read-data")
+    }
+
     @Test func `copies are read by restic, and copied once, whoever copies`() throws {
         let from = try Both.filled()
         let to = try Both("target", place: from.place)
@@ -281,7 +324,7 @@ import Testing
     }
 
     @Test func `keys that we add open restic, and neither the one in use nor the last one goes`() throws {
-        let both = try Both.filled()
+        let both = try Both(madeBy: .restic)
         try both.place.write("new", "second\n")
         let theirs = try both.restic("key", "list", "--json").json as? [NSDictionary]
         let ours = both.expect("key", "list", "--json").json as? [NSDictionary]
@@ -326,10 +369,92 @@ import Testing
         #expect(fresh.ours("rekey", "--new-password-file", both.place("new")).status == 1)
     }
 
+    @Test func `rekey through a link leaves the link, and gives the folder behind it a new key`() throws {
+        let both = try Both.filled()
+        try both.place.write("new", "fresh\n")
+        symlink(both.path, both.place("way"))
+        var linked = both.variables
+        linked["RESTIC_REPOSITORY"] = both.place("way")
+        let outcome = holdfast(["rekey", "--new-password-file", both.place("new")], linked)
+        #expect(outcome.status == 0, "\(outcome.error)")
+        #expect(try FileManager.default.destinationOfSymbolicLink(atPath: both.place("way")) == both.path)
+        #expect(!both.place.exists("way.rekey") && both.place.exists("repository.rekey"))
+        for path in [both.path, both.place("way")] {
+            let check = try run(
+                "/usr/bin/restic", ["--no-cache", "-r", path, "check"], ["RESTIC_PASSWORD": "fresh"])
+            #expect(check.status == 0, "\(check.error)")
+        }
+        let old = try run(
+            "/usr/bin/restic", ["--no-cache", "-r", both.path + ".rekey", "check"], ["RESTIC_PASSWORD": both.password])
+        #expect(old.status == 0, "\(old.error)")
+    }
+
+    @Test func `rekey leaves everything as it was if its lock is lost meanwhile`() throws {
+        let both = try Both.filled()
+        try both.place.write("new", "fresh\n")
+        let before = both.snapshots()
+        let store = FileBlobStore(root: both.path)
+        let password = Secret(both.password)
+        let clock = MeddlingTime {
+            if try store.list(.lock).isEmpty { return false }
+            // Another machine, whose clock is two hours ahead, takes the lock for stale.
+            try Repository.open(store: store, password: password, time: MeddlingTime(ahead: 7200)).whileAlone { _ in }
+            return true
+        }
+        let outcome = holdfast(["rekey", "--new-password-file", both.place("new")], both.variables, time: clock)
+        #expect(clock.hasMeddled && outcome.status == 11, "\(outcome)")
+        #expect(!both.place.exists("repository.rekey"))
+        #expect(both.snapshots() == before)
+        try both.restic("check", "--read-data")
+    }
+
+    @Test func `a damaged key is listed, and neither hinders other keys nor stays for ever`() throws {
+        let both = try Both.filled()
+        try both.place.write("new", "second\n")
+        both.expect("key", "add", "--new-password-file", both.place("new"))
+        let keys = both.expect("key", "list", "--json").json as? [NSDictionary] ?? []
+        let other = try #require(keys.first { $0["current"] as? Bool == false }?["id"] as? String)
+        let names = try FileManager.default.contentsOfDirectory(atPath: both.path + "/keys")
+        let file = both.path + "/keys/" + (try #require(names.first { $0.hasPrefix(other) }))
+        chmod(file, 0o600)
+        #expect(truncate(file, 100) == 0)
+        let listed = both.expect("key", "list")
+        #expect(listed.out.contains("damaged") && listed.error.contains(other), "\(listed)")
+        try both.place.write("third", "third\n")
+        both.expect("key", "passwd", "--new-password-file", both.place("third"))
+        var third = both
+        third.password = "third"
+        third.expect("key", "remove", other)
+        #expect((third.expect("key", "list", "--json").json as? [NSDictionary])?.count == 1)
+        try third.restic("check")
+    }
+
+    @Test func `a restore over a file leaves it as it was if the backup of it is damaged`() throws {
+        let both = try Both()
+        try both.place.write("data/a", (0..<60_000).map { "\($0)\n" }.joined())
+        both.expect("backup", both.place("data"))
+        let store = FileBlobStore(root: both.path)
+        // The larger pack is the file's; the other one has the trees.
+        let pack = try #require(try store.list(.data).max { $0.size < $1.size }?.name)
+        let source = "latest:" + both.place("data")
+        for entry in try store.list(.data) where entry.name == pack {
+            let path = both.path + "/" + pack.path
+            chmod(path, 0o600)
+            var bytes = [UInt8](FileManager.default.contents(atPath: path) ?? Data())
+            for place in 0..<min(bytes.count, 40) { bytes[place] ^= 0xFF }
+            try Data(bytes).write(to: URL(fileURLWithPath: path))
+        }
+        try both.place.write("target/a", "mine, and not backed up")
+        let outcome = both.ours("restore", source, "--target", both.place("target"))
+        #expect(outcome.status != 0, "\(outcome.out)")
+        #expect(both.place.read("target/a") == "mine, and not backed up")
+        #expect(try FileManager.default.contentsOfDirectory(atPath: both.place("target")) == ["a"])
+    }
+
     @Test func `locks keep others away with status 11, and only stale ones are removed`() throws {
         let both = try Both.filled()
         let repository = try Repository.open(store: FileBlobStore(root: both.path), password: Secret(both.password))
-        try repository.whileAlone {
+        try repository.whileAlone { _ in
             for arguments in [["snapshots"], ["ls", "latest"], ["backup", both.place("data")], ["prune"], ["check"]] {
                 #expect(holdfast(arguments, both.variables).status == 11, "\(arguments)")
             }
@@ -358,4 +483,32 @@ import Testing
         #expect(process.terminationStatus == 130)
         #expect(locks() == 0)
     }
+}
+
+/// A clock that does something when it is looked at, until that has succeeded.
+private final class MeddlingTime: TimeSource {
+    private let ahead: Double
+    private let meddle: @Sendable () throws -> Bool
+    private let state = Mutex((isBusy: false, isDone: false))
+
+    init(ahead: Double = 0, _ meddle: @escaping @Sendable () throws -> Bool = { true }) {
+        self.ahead = ahead
+        self.meddle = meddle
+    }
+
+    var hasMeddled: Bool { state.withLock { $0.isDone } }
+
+    func now() -> Date {
+        let isDue = state.withLock { state in
+            defer { state.isBusy = true }
+            return !state.isBusy && !state.isDone
+        }
+        if isDue {
+            let isDone = (try? meddle()) ?? false
+            state.withLock { $0 = (false, isDone) }
+        }
+        return SystemTime().now().addingTimeInterval(ahead)
+    }
+
+    func monotonicNanoseconds() -> UInt64 { SystemTime().monotonicNanoseconds() }
 }

@@ -147,4 +147,26 @@ import Testing
             #expect(try Repository.open(store: faulty, password: TestRepository.password).id == repository.id)
         }
     }
+
+    @Test func `files that share an inode count once only if they are names of one file`() throws {
+        let directory = try ScratchFolder()
+        let test = try TestRepository(directory)
+        func node(_ name: String, _ inode: Int, links: Int, device: Int, size: Int) -> String {
+            """
+            {"name":"\(name)","type":"file","mode":420,"mtime":"2026-01-01T00:00:00Z","uid":0,"gid":0,"content":[],\
+            "inode":\(inode),"links":\(links),"device_id":\(device),"size":\(size)}
+            """
+        }
+        // Two file systems, of which each has an inode 7; and two names of one file on each.
+        let nodes = [
+            node("a", 7, links: 1, device: 0, size: 1), node("b", 7, links: 1, device: 0, size: 10),
+            node("c", 8, links: 2, device: 1, size: 100), node("d", 8, links: 2, device: 1, size: 100),
+            node("e", 8, links: 2, device: 2, size: 1000), node("f", 8, links: 2, device: 2, size: 1000),
+        ]
+        let session = try test.repository.beginBackup()
+        let id = try session.finish(
+            rawTree: Array("{\"nodes\":[\(nodes.joined(separator: ","))]}".utf8), TestRepository.info())
+        let statistics = try test.repository.statistics(of: [id], .restoreSize)
+        #expect(statistics.bytes == 1111 && statistics.files == 6)
+    }
 }

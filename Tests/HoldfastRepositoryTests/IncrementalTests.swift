@@ -136,4 +136,30 @@ import Testing
         #expect(try test.repository.snapshots().isEmpty)
         #expect(try test.store.list(.lock).isEmpty)
     }
+
+    @Test func `a stream is cut where a file of the same bytes is cut, however it arrives`() throws {
+        let directory = try ScratchFolder()
+        let test = try TestRepository(directory)
+        var generator = SeededGenerator(seed: 39)
+        for size in [0, 1, 5_000, 1 << 20, 8 << 20, (8 << 20) + 1, 21_000_000] {
+            let bytes = generator.bytes(size)
+            try writeFile(directory("file"), bytes)
+            let session = try test.repository.beginBackup()
+            try session.add(file: directory("file"), as: "/file")
+            let first = try session.finish(TestRepository.info())
+            let again = try test.repository.beginBackup()
+            // A pipe gives at most what it holds, so that most reads end in the middle of a chunk.
+            let pipe = Pipe()
+            let writer = Thread {
+                try? pipe.fileHandleForWriting.write(contentsOf: Data(bytes))
+                try? pipe.fileHandleForWriting.close()
+            }
+            writer.start()
+            #expect(try again.add(stream: pipe.fileHandleForReading.fileDescriptor, as: "/stream") == Int64(size))
+            let second = try again.finish(TestRepository.info())
+            // Only the tree is new.
+            #expect(second.addedBytes < 2_000, "\(size): \(second.addedBytes) of \(first.addedBytes)")
+            #expect(try test.repository.file(snapshot: second.id, path: "/stream") == bytes)
+        }
+    }
 }

@@ -57,6 +57,33 @@ import Testing
         try test.restic.check()
     }
 
+    @Test func `an index of a million blobs takes at most 64 MiB`() throws {
+        let directory = try ScratchFolder()
+        let test = try TestRepository(directory)
+        var generator = SeededGenerator(seed: 9)
+        for file in 0..<25 {
+            var text = #"{"packs":[{"id":"\#(Self.name(&generator))","blobs":["#
+            for blob in 0..<40_000 {
+                text += blob == 0 ? "" : ","
+                text += #"{"id":"\#(Self.name(&generator))","type":"data","offset":\#(blob * 100),"length":100}"#
+            }
+            _ = try StoredForm.index.store(Array((text + "]}]}").utf8), in: test.repository)
+            #expect(try test.repository.indexSize().blobs == (file + 1) * 40_000)
+        }
+        let size = try test.repository.indexSize()
+        #expect(size.bytes <= 64 << 20 && size.bytes >= 1_000_000 * 36)
+    }
+
+    /// A random digest in hexadecimal digits.
+    private static func name(_ generator: inout SeededGenerator) -> String {
+        var name = ""
+        for _ in 0..<4 {
+            let digits = String(generator.next(), radix: 16)
+            name += String(repeating: "0", count: 16 - digits.count) + digits
+        }
+        return name
+    }
+
     /// Both digests in hexadecimal digits; the first pieces have the lengths of `cuts`, both streams' alike.
     private static func digests(_ one: [UInt8], _ two: [UInt8], cuts: [Int] = []) -> (String, String) {
         var (first, second) = (holdfast_sha256(), holdfast_sha256())

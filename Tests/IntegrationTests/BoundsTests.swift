@@ -136,7 +136,7 @@ struct Bounds {
         }
         // 8 s of it are several hundred megabytes.
         #expect(rotated)
-        #expect(largest < 200 << 20, "\(largest)")
+        #expect(largest < 100 << 20, "\(largest)")
         #expect(try installation.post("goes-on") == 201)
     }
 

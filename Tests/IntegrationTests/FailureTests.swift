@@ -5,13 +5,6 @@ import Testing
 /// What happens when things are killed, full or gone.
 @Suite(.serialized)
 struct Failures {
-    private func ledger() throws -> Installation {
-        let installation = try Installation()
-        try installation.start()
-        try installation.deployLedger()
-        return installation
-    }
-
     /// Processes of the environment that stand still.
     private func frozenProcesses(_ installation: Installation) throws -> [String] {
         let id = (try installation.environmentDirectory as NSString).lastPathComponent
@@ -22,13 +15,10 @@ struct Failures {
     @Test(arguments: ["backup.frozen", "backup.marked"])
     func `serve killed in the hold: the gate opens, nothing stays frozen, nothing half is listed`(point: String) throws
     {
-        let installation = try ledger()
+        let installation = try Installation.withLedger()
         defer { installation.end() }
         #expect(try installation.post("before") == 201)
-        installation.killServer()
-        try installation.start(stopAt: point)
-        try installation.must("backup:create", "-p", installation.project, "-e", "main", "-y", "--no-wait")
-        try installation.waitUntilStopped()
+        try installation.begin("backup:create", stoppingAt: point)
         // A request that arrives in the hold waits, and is answered when the gate opens by itself.
         let address = try installation.addressFromState()
         let waiting = BackgroundPost(address: address, id: "in-the-hold")
@@ -55,12 +45,9 @@ struct Failures {
 
     @Test func `supervise killed in the hold: nothing stays frozen, the app lives on, the next backup is good`() throws
     {
-        let installation = try ledger()
+        let installation = try Installation.withLedger()
         defer { installation.end() }
-        installation.killServer()
-        try installation.start(stopAt: "backup.frozen")
-        try installation.must("backup:create", "-p", installation.project, "-e", "main", "-y", "--no-wait")
-        try installation.waitUntilStopped()
+        try installation.begin("backup:create", stoppingAt: "backup.frozen")
         #expect(try frozenOrCgroupFrozen(installation))
         try installation.killSupervisor()
         #expect(installation.waitUntil(seconds: 5) { (try? !frozenOrCgroupFrozen(installation)) == true })
@@ -84,15 +71,12 @@ struct Failures {
     @Test(arguments: ["restore.filled", "switch.held", "switch.written", "switch.applied"])
     func `serve killed around the switch of a restore: the old state or the new one, never a mix`(point: String) throws
     {
-        let installation = try ledger()
+        let installation = try Installation.withLedger()
         defer { installation.end() }
         #expect(try installation.post("old") == 201)
         try installation.must("backup:create", "-p", installation.project, "-e", "main", "-y")
         #expect(try installation.post("new") == 201)
-        installation.killServer()
-        try installation.start(stopAt: point)
-        try installation.must("backup:restore", "-p", installation.project, "-e", "main", "-y", "--no-wait")
-        try installation.waitUntilStopped()
+        try installation.begin("backup:restore", stoppingAt: point)
         installation.killServer()
         try installation.start()
         let sets = try installation.sets()
@@ -111,12 +95,9 @@ struct Failures {
     @Test func `serve killed between the snapshot and its row: nothing half is listed, restic finds nothing wrong`()
         throws
     {
-        let installation = try ledger()
+        let installation = try Installation.withLedger()
         defer { installation.end() }
-        installation.killServer()
-        try installation.start(stopAt: "backup.stored")
-        try installation.must("backup:create", "-p", installation.project, "-e", "main", "-y", "--no-wait")
-        try installation.waitUntilStopped()
+        try installation.begin("backup:create", stoppingAt: "backup.stored")
         installation.killServer()
         try installation.start()
         #expect(try installation.backups() == [])
@@ -125,8 +106,8 @@ struct Failures {
         #expect(try installation.resticSnapshots(site: "site-a") == 1)
     }
 
-    @Test func `a full disk on the sites fails the backup, and the environment goes on`() throws {
-        guard geteuid() == 0 else { return }
+    @Test(.enabled(if: geteuid() == 0, "needs a file system of its own"))
+    func `a full disk on the sites fails the backup, and the environment goes on`() throws {
         let installation = try Installation()
         defer { installation.end() }
         try FileManager.default.createDirectory(
@@ -147,7 +128,7 @@ struct Failures {
     }
 
     @Test func `a site that is gone: backups restore from the other, and new ones succeed as degraded`() throws {
-        let installation = try ledger()
+        let installation = try Installation.withLedger()
         defer { installation.end() }
         #expect(try installation.post("kept") == 201)
         try installation.must("backup:create", "-p", installation.project, "-e", "main", "-y")

@@ -14,8 +14,10 @@ final class Installation: @unchecked Sendable {
     let home: String
     let apiPort: Int
     let gatewayPort: Int
-    private(set) var project = ""
+    var project = ""
     private var server: Process?
+    /// The point that the server was told to stand still at.
+    private var standsAt: String?
 
     /// The binary that `make test` built, or the one beside these tests.
     static let binary: String = {
@@ -41,6 +43,8 @@ final class Installation: @unchecked Sendable {
 
     /// Stops everything and removes the state directory.
     func end() {
+        // What stands at a point never ends its activity, which a server that is asked to end waits for.
+        if standsAt != nil { killServer() }
         if server?.isRunning != true { try? start() }
         server?.terminate()
         server?.waitUntilExit()
@@ -73,6 +77,7 @@ final class Installation: @unchecked Sendable {
         if !schedules { process.arguments?.append("--no-schedules") }
         var variables = ProcessInfo.processInfo.environment
         variables["HOLDFAST_STOP_AT"] = stopAt
+        standsAt = stopAt
         process.environment = variables
         let log = "\(home)/serve.log"
         if !FileManager.default.fileExists(atPath: log) { FileManager.default.createFile(atPath: log, contents: nil) }

@@ -5,7 +5,9 @@ struct Options: Sendable {
     var kinds = CorpusKind.allCases
     var steps = Step.allCases
     var tools = Tool.Kind.allCases
-    var size = CorpusSize()
+    /// Percent of each corpus.
+    var scale = Dictionary(uniqueKeysWithValues: CorpusKind.allCases.map { ($0, 100) })
+    var seed: UInt64 = 1
     var pairs = 5
     var restic = "restic"
     var borg = "borg"
@@ -21,7 +23,8 @@ struct Options: Sendable {
           --corpus KINDS      files,db,big (all)
           --steps STEPS       open,first,unchanged,changed,restore,check,prune (all); what these need is done unmeasured
           --tools TOOLS       holdfast,restic,borg (all)
-          --scale PERCENT     of the corpora: 50,000 files of 1.66 GB, 0.88 GB of database, one file of 4 GiB (100)
+          --scale PERCENT     of the corpora: 50,000 files of 1.66 GB, 0.88 GB of database, one file of 4 GiB (100);
+                              big=25 or big=25,db=50 for single ones
           --pairs N           how often each tool does everything (5)
           --seed N            other bytes (1)
           --restic PATH       which restic (restic)
@@ -55,9 +58,9 @@ struct Options: Sendable {
         case "--corpus": kinds = try Self.choice(value, "corpus")
         case "--steps": steps = try Self.choice(value, "step")
         case "--tools": tools = try Self.choice(value, "tool")
-        case "--scale": size.percent = try Self.number(value, option, in: 1...10_000)
+        case "--scale": try setScale(value)
         case "--pairs": pairs = try Self.number(value, option, in: 1...1000)
-        case "--seed": size.seed = UInt64(try Self.number(value, option, in: 0...Int.max))
+        case "--seed": seed = UInt64(try Self.number(value, option, in: 0...Int.max))
         case "--restic": restic = value
         case "--borg": borg = value
         case "--work": work = Self.absolute(value)
@@ -65,6 +68,17 @@ struct Options: Sendable {
         default: throw BenchError("\(option) is not an option; see holdfast-bench help")
         }
     }
+
+    private mutating func setScale(_ value: String) throws {
+        for word in value.split(separator: ",") {
+            let parts = word.split(separator: "=").map(String.init)
+            let percent = try Self.number(parts.last ?? "", "--scale", in: 1...10_000)
+            let chosen: [CorpusKind] = parts.count == 2 ? try Self.choice(parts[0], "corpus") : CorpusKind.allCases
+            for kind in chosen { scale[kind] = percent }
+        }
+    }
+
+    func size(_ kind: CorpusKind) -> CorpusSize { CorpusSize(percent: scale[kind] ?? 100, seed: seed) }
 
     /// Some of the cases, in the order in which they are declared.
     private static func choice<Value>(_ text: String, _ what: String) throws -> [Value]

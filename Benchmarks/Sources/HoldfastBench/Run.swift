@@ -22,11 +22,11 @@ struct Run {
         let versions = try self.versions()
         let shown = options.tools.map { "\($0.rawValue) \(versions[$0] ?? "")" }.joined(separator: ", ")
         say("\(shown); \(machine.text)")
-        var samples = try options.resumes ? store.load() : Samples()
-        if !options.resumes { try store.clear() }
+        var samples = Samples()
+        if options.resumes { samples = try store.load(options.size) } else { try store.begin(options.size) }
         for kind in options.kinds {
-            let corpus = Corpus(kind, options.size, in: options.work)
-            if !corpus.isComplete { say("Making corpus \(kind.rawValue), \(options.size.bytes(kind) >> 20) MiB") }
+            let corpus = Corpus(kind, options.size(kind), in: options.work)
+            if !corpus.isComplete { say("Making corpus \(kind.rawValue), \(options.size(kind).bytes(kind) >> 20) MiB") }
             try helper(CorpusCommand.arguments("make", kind, options))
             if options.measuresLimits && !samples.hasLimits(of: kind) {
                 let limits = try Limits(own: own, work: options.work).measure(corpus)

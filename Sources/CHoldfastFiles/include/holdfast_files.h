@@ -14,6 +14,9 @@ int holdfast_clone(int target, int source);
 /// copy_file_range without offsets: copies from and to the descriptors' own positions.
 ssize_t holdfast_copy_range(int source, int target, size_t length);
 
+/// fallocate without flags: reserves room for `size` bytes from the start, and makes the file that long.
+int holdfast_preallocate(int descriptor, off_t size);
+
 /// Writes back the whole file system that holds `descriptor`.
 int holdfast_syncfs(int descriptor);
 
@@ -22,6 +25,7 @@ ssize_t holdfast_fgetxattr(int descriptor, const char *name, void *value, size_t
 int holdfast_fsetxattr(int descriptor, const char *name, const void *value, size_t size);
 ssize_t holdfast_llistxattr(const char *path, char *names, size_t size);
 ssize_t holdfast_lgetxattr(const char *path, const char *name, void *value, size_t size);
+/// For tests only: Holdfast itself never sets an attribute by a path that may lead elsewhere.
 int holdfast_lsetxattr(const char *path, const char *name, const void *value, size_t size);
 
 int holdfast_setxattr(const char *path, const char *name, const void *value, size_t size);
@@ -40,5 +44,8 @@ int holdfast_exchange(const char *one, const char *two);
 
 /// gnu_dev_makedev and its inverses, for tests of device nodes.
 uint64_t holdfast_makedev(unsigned int major, unsigned int minor);
+
+/// malloc_trim: gives the system back what the allocator keeps and nobody uses.
+void holdfast_trim_memory(void);
 
 #endif

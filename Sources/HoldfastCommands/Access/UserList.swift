@@ -17,6 +17,7 @@ package struct UserList: ClientCommand {
     package func run(in session: Session) async throws {
         let project = try await session.project(selection)
         let access = try await session.client.userAccess(of: project.value.id)
+        guard !access.value.items.isEmpty else { throw session.nothingFound("No users found", table) }
         let people = try await session.client.people(of: access)
         let columns = [
             Table.Column("email", "Email address"), Table.Column("name", "Name"),

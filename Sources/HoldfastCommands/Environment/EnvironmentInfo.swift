@@ -26,9 +26,7 @@ package struct EnvironmentInfo: ClientCommand {
     package init() {}
 
     package mutating func validate() throws {
-        if path.property != nil, property != nil {
-            throw ValidationError("the property is named twice; give it as an argument or with --property")
-        }
+        _ = try path.wanted(property)
         guard let property, let value else { return }
         guard ["title", "type", "parent"].contains(property) else {
             throw ValidationError("property '\(property)' cannot be set; title, type and parent can")
@@ -42,7 +40,7 @@ package struct EnvironmentInfo: ClientCommand {
         let selected = try await session.selection(selection, usesDefault: value == nil)
         let environment = selected.environment
         if let property, let value { return try await set(property, to: value, of: environment, in: session) }
-        let wanted = property ?? path.property
+        let wanted = try path.wanted(property)
         if wanted == nil, let note = Self.note(environment.value) { session.output.error(note) }
         try session.show(
             environment.properties, property: wanted, table,

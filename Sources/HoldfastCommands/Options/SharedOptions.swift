@@ -122,6 +122,16 @@ package struct PropertyOptions: ParsableArguments {
     package var property: String?
 
     package init() {}
+
+    /// The property that is to be shown alone, for verbs that also take it as an argument; nil for all of them.
+    ///
+    /// - Throws: a usage error if it is named in both ways.
+    func wanted(_ argument: String?) throws -> String? {
+        if property != nil, argument != nil {
+            throw ValidationError("the property is named twice; give it as an argument or with --property")
+        }
+        return argument ?? property
+    }
 }
 
 extension TableFormat: ExpressibleByArgument {}

@@ -10,7 +10,13 @@ package enum TableRenderer {
         if style.format == .json { return try json(table, style) }
         let columns = try ColumnSelection.select(style.columns, from: table.columns)
         let header = columns.map(\.header)
-        let rows = table.rows.map { row in columns.map { text(row[$0.key] ?? .none, style.dates) } }
+        let isForPeople = style.format == .table || style.format == .plain
+        let rows = table.rows.map { row in
+            columns.map { column in
+                let cell = text(row[column.key] ?? .none, style.dates)
+                return isForPeople ? PlainText.lines(cell) : cell
+            }
+        }
         let all = (style.showsHeader ? [header] : []) + rows
         switch style.format {
         case .table: return boxed(header: style.showsHeader ? header : nil, rows, width: style.width)

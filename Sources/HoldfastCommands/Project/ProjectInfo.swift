@@ -17,16 +17,12 @@ package struct ProjectInfo: ClientCommand {
 
     package init() {}
 
-    package mutating func validate() throws {
-        if path.property != nil, property != nil {
-            throw ValidationError("the property is named twice; give it as an argument or with --property")
-        }
-    }
+    package mutating func validate() throws { _ = try path.wanted(property) }
 
     package func run(in session: Session) async throws {
         let project = try await session.project(selection)
         try session.show(
-            project.properties, property: property ?? path.property, table,
+            project.properties, property: path.wanted(property), table,
             heading: "The project \(session.label(project)):")
     }
 }

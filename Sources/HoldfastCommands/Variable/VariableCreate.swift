@@ -29,7 +29,6 @@ package struct VariableCreate: ClientCommand {
         let place = try await session.place(options)
         let input = API.VariableInput(name: name, value: try value.text(in: session), isSensitive: sensitive)
         try await session.client.createVariable(input, under: place.base)
-        session.output.error("Variable \(name) is created in \(place.name).")
-        session.sayWhenItCounts()
+        session.say(name, "created in \(place.name)")
     }
 }

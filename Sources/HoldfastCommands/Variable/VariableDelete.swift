@@ -19,11 +19,9 @@ package struct VariableDelete: ClientCommand {
     package init() {}
 
     package func run(in session: Session) async throws {
-        let place = try await session.place(options)
-        guard try await session.client.variable(name, under: place.base) != nil else { throw place.noVariable(name) }
+        let place = try await session.variable(name, options).place
         try confirm.ask("Delete variable \(name) of \(place.name)?", on: session.output, isDangerous: true)
         try await session.client.deleteVariable(name, under: place.base)
-        session.output.error("Variable \(name) is deleted from \(place.name).")
-        session.sayWhenItCounts()
+        session.say(name, "deleted from \(place.name)")
     }
 }

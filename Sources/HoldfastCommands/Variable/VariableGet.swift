@@ -22,10 +22,7 @@ package struct VariableGet: ClientCommand {
     package init() {}
 
     package func run(in session: Session) async throws {
-        let place = try await session.place(options)
-        guard let found = try await session.client.variable(name, under: place.base) else {
-            throw place.noVariable(name)
-        }
+        let found = try await session.variable(name, options).found
         try session.show(found.properties, property: property.property, format, dates)
     }
 }

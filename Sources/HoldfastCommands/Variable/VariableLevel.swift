@@ -43,15 +43,24 @@ package struct ValueOptions: ParsableArguments {
 struct VariablePlace {
     var base: String
     var name: String
-
-    func noVariable(_ variable: String) -> HoldfastError {
-        HoldfastError(
-            .notFound, "variable '\(variable)' does not exist in \(name)",
-            hint: "List those there are with `holdfast variable:list`")
-    }
 }
 
 extension Session {
+    /// A variable that is there, and where.
+    ///
+    /// - Throws: `notFound` naming it.
+    func variable(
+        _ name: String, _ options: VariableOptions
+    ) async throws -> (found: Resource<API.Variable>, place: VariablePlace) {
+        let place = try await place(options)
+        guard let found = try await client.variable(name, under: place.base) else {
+            throw HoldfastError(
+                .notFound, "variable '\(name)' does not exist in \(place.name)",
+                hint: "List those there are with `holdfast variable:list`")
+        }
+        return (found, place)
+    }
+
     func place(_ options: VariableOptions) async throws -> VariablePlace {
         let level = options.level ?? (options.selection.environment == nil ? .project : .environment)
         guard level == .environment else {
@@ -63,8 +72,9 @@ extension Session {
             base: try environment.link("self"), name: "the environment \(label(environment))")
     }
 
-    /// Said after a change: values reach processes with a deployment.
-    func sayWhenItCounts() {
+    /// What has become of a variable, and that values reach processes with a deployment only.
+    func say(_ name: String, _ change: String) {
+        output.error("Variable \(name) is \(change).")
         output.error("It counts from the next deployment on, such as `holdfast environment:redeploy`.")
     }
 }

@@ -19,11 +19,9 @@ package struct VariableUpdate: ClientCommand {
     package init() {}
 
     package func run(in session: Session) async throws {
-        let place = try await session.place(options)
-        guard try await session.client.variable(name, under: place.base) != nil else { throw place.noVariable(name) }
+        let place = try await session.variable(name, options).place
         let input = API.VariableInput(value: try value.text(in: session))
         try await session.client.updateVariable(name, input, under: place.base)
-        session.output.error("Variable \(name) is updated in \(place.name).")
-        session.sayWhenItCounts()
+        session.say(name, "updated in \(place.name)")
     }
 }

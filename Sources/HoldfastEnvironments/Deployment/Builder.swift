@@ -48,8 +48,7 @@ package struct Builder {
         let identity = try EnvironmentIdentity.prepare(
             for: environment, in: layout.directory, repository: repository.path)
         var built = BuiltDeployment(
-            record: record, apps: [:], configuration: configuration.parsed, types: types, identity: identity,
-            layout: layout)
+            record: record, apps: [:], configuration: configuration.parsed, types: types, identity: identity)
         do {
             for name in configuration.parsed.applications.keys.sorted() {
                 guard let app = configuration.parsed.applications[name] else { continue }
@@ -57,7 +56,7 @@ package struct Builder {
                 try build(app, in: built, log: log)
             }
         } catch {
-            built.discard()
+            layout.discardAside()
             throw error
         }
         return built

@@ -9,23 +9,16 @@ package struct BuiltDeployment: Sendable {
     package var configuration: EnvironmentConfiguration
     package var types: ResolvedTypes
     package var identity: EnvironmentIdentity
-    private let layout: EnvironmentLayout
 
     package init(
         record: DeploymentRecord, apps: [String: String], configuration: EnvironmentConfiguration,
-        types: ResolvedTypes, identity: EnvironmentIdentity, layout: EnvironmentLayout
+        types: ResolvedTypes, identity: EnvironmentIdentity
     ) {
         self.record = record
         self.apps = apps
         self.configuration = configuration
         self.types = types
         self.identity = identity
-        self.layout = layout
-    }
-
-    /// Removes what was built. Only for a deployment that never became the current one.
-    package func discard() {
-        try? layout.removeUnnamed(Array(apps.values))
     }
 }
 

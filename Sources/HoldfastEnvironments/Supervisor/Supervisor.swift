@@ -243,7 +243,7 @@ package final class Supervisor: Sendable {
             ? .stopping
             : snapshot.operation == "apply" ? .applying : snapshot.processes.isEmpty ? .idle : .running
         return SupervisorStatus(
-            environment: layout.environment, pid: getpid(), phase: phase,
+            environment: layout.environment, pid: getpid(), version: Control.version, phase: phase,
             generation: snapshot.applied?.current.generation, isHeld: freeze.isOpen, isFrozen: freeze.isFrozen,
             freezeMethod: freeze.method, user: options.user,
             processes: snapshot.processes.map(\.description).sorted { $0.key < $1.key },

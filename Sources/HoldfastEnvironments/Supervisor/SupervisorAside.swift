@@ -61,7 +61,7 @@ extension Supervisor {
             return !process.record.fingerprint.hasPrefix("\(deployment.id) \(deployment.commit) \(directory) ")
         }
         try stop(unwanted.map(\.key))
-        if unwanted.count == asideApps.count { try ports.forget { $0.hasPrefix("aside:") } }
+        if asideApps.isEmpty { try ports.forget { $0.hasPrefix("aside:") } }
     }
 
     /// Another key while a process of the app has the usual one: the live one, or one that still ends.

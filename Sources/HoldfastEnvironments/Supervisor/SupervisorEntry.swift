@@ -14,9 +14,10 @@ package enum SupervisorEntry {
     ///   - home: absolute path of the state directory.
     ///   - run: absolute path of the folder for sockets.
     ///   - user: an existing user for the processes; nil for the environment's own (as root) or ourselves.
-    ///   - logLimit: bytes that each log may have; nil for the default.
+    ///   - change: what is not as usual.
     package static func run(
-        home: String, run: String, environment: EnvironmentID, user: String? = nil, logLimit: Int? = nil
+        home: String, run: String, environment: EnvironmentID, user: String? = nil,
+        change: (inout SupervisorOptions) -> Void = { _ in }
     ) throws {
         let layout = EnvironmentLayout(home: home, run: run, environment: environment)
         guard access("\(layout.directory)/\(EnvironmentIdentity.fileName)", F_OK) == 0 else {
@@ -25,7 +26,7 @@ package enum SupervisorEntry {
                 hint: "Start holdfast serve: it starts a supervisor for each active environment")
         }
         var options = SupervisorOptions(user: try ProcessUser.forEnvironment(environment, named: user))
-        if let logLimit { options.logLimit = logLimit }
+        change(&options)
         try self.run(layout: layout, parts: .standard(layout: layout), options: options)
     }
 

@@ -89,6 +89,8 @@ package struct SupervisorStatus: Sendable, Codable, Hashable {
     package var environment: EnvironmentID
     /// The supervisor itself.
     package var pid: Int32
+    /// `Control.version` of its binary; nil if that is older than the first one.
+    package var version: Int?
     package var phase: Phase
     /// The generation of `current.json` that was applied last; nil before the first.
     package var generation: Int?

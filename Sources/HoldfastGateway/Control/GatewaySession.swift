@@ -46,7 +46,8 @@ final class GatewayController: Sendable {
     func status() throws -> GatewayStatus {
         try onLoop { [startedAt, start] proxy in
             GatewayStatus(
-                startedAt: startedAt, port: proxy.port, routes: proxy.routeCount,
+                startedAt: startedAt, version: Control.version, pid: getpid(), port: proxy.port,
+                routes: proxy.routeCount,
                 clientConnections: proxy.clientCount, upstreamConnections: proxy.pool.count,
                 counters: proxy.counters, environments: proxy.gateStatus, problem: start.problem)
         }

@@ -4,6 +4,9 @@ import HoldfastModel
 /// How the gateway is.
 package struct GatewayStatus: Codable, Sendable, Equatable {
     package var startedAt: Date
+    /// `Control.version` of its binary; nil if that is older than the first one.
+    package var version: Int?
+    package var pid: Int32?
     /// The port that it listens on.
     package var port: Int
     package var routes: Int

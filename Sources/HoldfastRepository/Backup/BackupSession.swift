@@ -87,7 +87,7 @@ public final class BackupSession {
                 core: core, filter: filter, source: directory, reader: parent == nil ? nil : reader,
                 parentTime: Timestamp(parent?.snapshot.info.time ?? .distantPast))
             let captured = try walk.run(as: name, parentTree: parentTree(names), owners: &owners)
-            walk.apply(try core.queue.drain(), owners: &owners)
+            walk.finish(try core.queue.drain(), owners: &owners)
             place.put(.directory(captured))
             sources[Self.key(names)] = Source(directory: directory, filter: filter)
             var statistics = walk.statistics
@@ -236,9 +236,9 @@ public final class BackupSession {
             var total: Int64 = 0
             var filled = 0
             var isAtEnd = false
-            while !isAtEnd || filled > 0 {
-                while !isAtEnd && filled < buffer.capacity {
-                    let count = read(descriptor, buffer.base + filled, buffer.capacity - filled)
+            repeat {
+                while !isAtEnd && filled < Chunker.largest {
+                    let count = read(descriptor, buffer.base + filled, Chunker.largest - filled)
                     if count < 0 && errno == EINTR { continue }
                     guard count >= 0 else { throw systemError("read", path) }
                     isAtEnd = count == 0
@@ -246,12 +246,18 @@ public final class BackupSession {
                     total += Int64(count)
                     core.meter?.add(bytes: count)
                 }
-                if filled == 0 { break }
-                let cut = core.chunker.firstCut(buffer.bytes(0..<filled))
-                ids.append(try writer.store(buffer.bytes(0..<cut), .data))
-                memmove(buffer.base, buffer.base + cut, filled - cut)
-                filled -= cut
-            }
+                var start = 0
+                while start < filled {
+                    let rest = buffer.bytes(start..<filled)
+                    let cut = core.chunker.firstCut(rest)
+                    // One that comes with the last byte may be none: what follows decides.
+                    guard cut < rest.count || isAtEnd || rest.count == Chunker.largest else { break }
+                    ids.append(try writer.store(buffer.bytes(start..<start + cut), .data))
+                    start += cut
+                }
+                memmove(buffer.base, buffer.base + start, filled - start)
+                filled -= start
+            } while !isAtEnd
             var node = Node(name: name, type: .file)
             node.permissions = 0o644
             (node.modified, node.changed) = (now, now)
@@ -336,10 +342,7 @@ extension BackupSession {
         let snapshot = Snapshot(info: info, parent: parent?.id, tree: tree)
         let id = try repository.files.save(snapshot.encoded(), as: .snapshot)
         written.append(BlobName(kind: .snapshot, name: id.description))
-        do { try lock.requireHeld() } catch let error as HoldfastError where error.code == .locked {
-            for name in written.reversed() { try repository.store.delete(name) }
-            throw error
-        }
+        try repository.requireHeld(lock, orTakeBack: written)
         return SnapshotID(id)
     }
 

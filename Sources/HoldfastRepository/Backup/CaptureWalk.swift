@@ -77,8 +77,11 @@ struct CaptureWalk {
     let parentTime: Timestamp
 
     private(set) var statistics = CaptureStatistics()
-    /// Where the outcome of each ticket belongs.
-    private(set) var tickets: [(directory: CapturedDirectory, index: Int)] = []
+    /// Where the outcome of each ticket belongs. A ticket that was used up is given out again.
+    private var tickets: [(directory: CapturedDirectory, index: Int)] = []
+    private var freeTickets: [Int] = []
+    /// Directories with leaves that vanished; these stay as long as tickets name places behind them.
+    private var withGone: [ObjectIdentifier: CapturedDirectory] = [:]
 
     init(core: BackupCore, filter: CaptureFilter, source: String, reader: BlobReader?, parentTime: Timestamp) {
         self.core = core
@@ -140,9 +143,11 @@ struct CaptureWalk {
         var nodes: [Node] = []
         // A parent that cannot be read saves no work, and does no harm.
         if let parent, let reader { nodes = (try? reader.tree(parent)) ?? [] }
+        let names = try directoryNames(descriptor, path: path)
+        directory.entries.reserveCapacity(names.count)
         return WalkFrame(
-            directory: directory, descriptor: descriptor, names: try directoryNames(descriptor, path: path),
-            path: path, parent: ParentDirectory(nodes: nodes), earlier: nil)
+            directory: directory, descriptor: descriptor, names: names, path: path,
+            parent: ParentDirectory(nodes: nodes), earlier: nil)
     }
 
     private mutating func leaf(
@@ -177,12 +182,21 @@ struct CaptureWalk {
             statistics.files -= 1
             return try tolerateAbsence(path)
         }
-        tickets.append((frame.directory, frame.directory.entries.count))
+        let ticket = ticket(for: (frame.directory, frame.directory.entries.count))
         frame.directory.entries.append(.leaf(CapturedLeaf(node: node)))
         try core.queue.push(
             FileJob(
-                descriptor: Descriptor(descriptor), ticket: tickets.count - 1, path: source + "/" + path,
-                wantsAttributes: true))
+                descriptor: Descriptor(descriptor), ticket: ticket, path: source + "/" + path, wantsAttributes: true))
+        apply(core.queue.takeOutcomes(), owners: &owners)
+    }
+
+    private mutating func ticket(for place: (CapturedDirectory, Int)) -> Int {
+        if let free = freeTickets.popLast() {
+            tickets[free] = place
+            return free
+        }
+        tickets.append(place)
+        return tickets.count - 1
     }
 
     private func isReusable(_ old: Node, for node: Node) -> Bool {
@@ -200,15 +214,15 @@ struct CaptureWalk {
         statistics.vanished += 1
     }
 
-    /// Puts the outcomes of the workers where they belong.
-    mutating func apply(_ outcomes: [FileOutcome], owners: inout OwnerNames) {
-        var touched: [ObjectIdentifier: CapturedDirectory] = [:]
+    /// Puts outcomes of the workers where they belong.
+    private mutating func apply(_ outcomes: [FileOutcome], owners: inout OwnerNames) {
         for outcome in outcomes {
             let (directory, index) = tickets[outcome.ticket]
+            freeTickets.append(outcome.ticket)
             guard case .leaf(var leaf) = directory.entries[index] else { continue }
             if outcome.bytesRead < 0 {
                 leaf.isGone = true
-                touched[ObjectIdentifier(directory)] = directory
+                withGone[ObjectIdentifier(directory)] = directory
                 statistics.files -= 1
                 statistics.vanished += 1
             } else {
@@ -220,7 +234,12 @@ struct CaptureWalk {
             }
             directory.entries[index] = .leaf(leaf)
         }
-        for directory in touched.values {
+    }
+
+    /// Puts the last outcomes where they belong, and drops what vanished.
+    mutating func finish(_ outcomes: [FileOutcome], owners: inout OwnerNames) {
+        apply(outcomes, owners: &owners)
+        for directory in withGone.values {
             directory.entries.removeAll { entry in
                 if case .leaf(let leaf) = entry { leaf.isGone } else { false }
             }

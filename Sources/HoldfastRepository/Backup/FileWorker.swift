@@ -28,10 +28,15 @@ final class FileWorker {
 
     private func perform(_ work: WorkQueue.Work) throws {
         switch work {
-        case .file(let job):
-            core.gate.enter()
-            defer { core.gate.leave() }
-            core.queue.finish(try store(job))
+        case .files(let jobs):
+            var outcomes: [FileOutcome] = []
+            outcomes.reserveCapacity(jobs.count)
+            for job in jobs {
+                core.gate.enter()
+                defer { core.gate.leave() }
+                outcomes.append(try store(job))
+            }
+            core.queue.finish(outcomes)
         case .chunk(let chunk):
             core.gate.enterToHelp()
             defer { core.gate.leave() }

@@ -117,13 +117,17 @@ final class FileAssembly: @unchecked Sendable {
 }
 
 /// What the session's thread hands to the workers, and what comes back. Bounded.
+///
+/// Waking a thread costs as much as storing a small file: so nobody is woken who is not waiting, workers take several
+/// files at a time, and a full queue is half emptied before it is filled again.
 final class WorkQueue: @unchecked Sendable {
     enum Work: Sendable {
-        case file(FileJob)
+        case files([FileJob])
         case chunk(ChunkJob)
     }
 
     private static let fileLimit = 64
+    private static let batchLimit = 8
 
     private let condition = Condition()
     private let chunkLimit = 2 * workerCount
@@ -134,26 +138,40 @@ final class WorkQueue: @unchecked Sendable {
     private var outcomes: [FileOutcome] = []
     private var failure: (any Error)?
     private var isClosed = false
+    /// Workers that wait for work.
+    private var idleWorkers = 0
+    /// Whether the session's thread waits for room.
+    private var isFull = false
 
     // MARK: Session's side
 
     /// Queues a file; waits while the queue is full.
     func push(_ job: FileJob) throws {
         try condition.locked {
-            while files.count - firstFile >= Self.fileLimit && failure == nil && !isClosed { condition.wait() }
+            isFull = files.count - firstFile >= Self.fileLimit
+            while isFull && failure == nil && !isClosed { condition.wait() }
             if let failure { throw failure }
             files.append(job)
             unfinishedFiles += 1
-            condition.broadcast()
+            if idleWorkers > 0 { condition.broadcast() }
         }
     }
 
-    /// Waits until all files are stored, and hands over what became of them.
+    /// Waits until all files are stored, and hands over what became of those that were not handed over yet.
     func drain() throws -> [FileOutcome] {
         try condition.locked {
             while unfinishedFiles > 0 && failure == nil { condition.wait() }
             if let failure { throw failure }
             defer { outcomes = [] }
+            return outcomes
+        }
+    }
+
+    /// What became of files up to now; empty if these are only a few.
+    func takeOutcomes() -> [FileOutcome] {
+        condition.locked {
+            guard outcomes.count >= Self.fileLimit else { return [] }
+            defer { outcomes.removeAll(keepingCapacity: true) }
             return outcomes
         }
     }
@@ -176,19 +194,29 @@ final class WorkQueue: @unchecked Sendable {
             while true {
                 if isClosed || failure != nil { return nil }
                 if !chunks.isEmpty { return .chunk(chunks.removeFirst()) }
-                if firstFile < files.count {
-                    let job = files[firstFile]
-                    firstFile += 1
-                    if firstFile >= Self.fileLimit {
-                        files.removeFirst(firstFile)
-                        firstFile = 0
-                    }
-                    condition.broadcast()
-                    return .file(job)
-                }
+                if firstFile < files.count { return .files(takeFiles()) }
+                idleWorkers += 1
                 condition.wait()
+                idleWorkers -= 1
             }
         }
+    }
+
+    /// A few files, so that enough are left for the others. Inside `condition.locked`, with files waiting.
+    private func takeFiles() -> [FileJob] {
+        let waiting = files.count - firstFile
+        let count = min(Self.batchLimit, max(waiting / (2 * workerCount), 1))
+        let jobs = Array(files[firstFile..<firstFile + count])
+        firstFile += count
+        if firstFile >= Self.fileLimit || firstFile == files.count {
+            files.removeFirst(firstFile)
+            firstFile = 0
+        }
+        if isFull && waiting - count <= Self.fileLimit / 2 {
+            isFull = false
+            condition.broadcast()
+        }
+        return jobs
     }
 
     /// Hands a chunk to whoever is free; false if enough are waiting, so that the caller does it himself.
@@ -196,7 +224,7 @@ final class WorkQueue: @unchecked Sendable {
         condition.locked {
             guard chunks.count < chunkLimit, failure == nil, !isClosed else { return false }
             chunks.append(chunk)
-            condition.broadcast()
+            if idleWorkers > 0 { condition.broadcast() }
             return true
         }
     }
@@ -205,10 +233,10 @@ final class WorkQueue: @unchecked Sendable {
     var hasChunk: Bool { condition.locked { !chunks.isEmpty } }
     var isStopped: Bool { condition.locked { failure != nil || isClosed } }
 
-    func finish(_ outcome: FileOutcome) {
+    func finish(_ done: [FileOutcome]) {
         condition.locked {
-            outcomes.append(outcome)
-            unfinishedFiles -= 1
+            outcomes += done
+            unfinishedFiles -= done.count
             if unfinishedFiles == 0 { condition.broadcast() }
         }
     }

@@ -1,3 +1,4 @@
+import CHoldfastFiles
 import HoldfastBlobStore
 import HoldfastModel
 
@@ -40,6 +41,7 @@ final class CheckRun: @unchecked Sendable {
     private let condition = Condition()
     /// What the index files say of each pack; the table of the index keeps only one place per blob.
     private var packs: [ObjectID: [PackEntry]] = [:]
+    private let siteProblems = SiteProblems()
     // Below: only inside `condition.locked` while workers run.
     private(set) var report = CheckReport()
 
@@ -56,9 +58,8 @@ final class CheckRun: @unchecked Sendable {
         try readPacks(index, chosen)
         if let sites {
             let expected = packs.mapValues { Self.size(of: $0) }
-            report.siteProblems = try CheckSites(
-                store: sites, key: repository.key, packs: Set(chosen), sizes: expected
-            ).problems()
+            try CheckSites(store: sites, key: repository.key, sizes: expected, found: siteProblems).run()
+            report.siteProblems = siteProblems.sorted
         }
         try walkTrees(snapshots, index)
         report.problems.sort { ($0.object, $0.reason) < ($1.object, $1.reason) }
@@ -125,6 +126,7 @@ final class CheckRun: @unchecked Sendable {
                 }
             } catch { try name(error, "\(entry.name)") }
         }
+        holdfast_trim_memory()
         report.blobs = index.blobCount
         return index
     }
@@ -196,24 +198,25 @@ final class CheckRun: @unchecked Sendable {
 
     private func readPacks(_ index: BlobIndex, _ chosen: [ObjectID]) throws {
         try forEachInParallel(chosen, "holdfast-check") { [self] in
-            let reader = try repository.reader(index)
+            let verifier = try PackVerifier(repository.reader(index))
             return { [self] id in
                 let pack = BlobName(kind: .data, name: id.description)
-                do { try verify(id, pack, reader) } catch { try name(error, "\(pack)") }
+                do { try verify(id, pack, verifier) } catch { try name(error, "\(pack)") }
             }
         }
     }
 
-    /// Reads a pack and verifies its hash, its header and each of its blobs. If the copy at hand is damaged an intact
-    /// one of another site is looked for; which sites have damaged ones is told with the sites.
-    private func verify(_ id: ObjectID, _ name: BlobName, _ reader: BlobReader) throws {
-        var bytes = try repository.store.get(name)
-        var state = try look(at: bytes, id, reader)
-        if !state.isIntact, let other = try intactCopy(id, name, reader) {
-            bytes = other
-            state = try look(at: bytes, id, reader)
-        }
+    /// A copy of a pack, and what was found in it.
+    private struct PackCopy {
+        let size: Int
+        let state: PackState
+    }
+
+    /// Verifies a pack's hash, its header and each of its blobs.
+    private func verify(_ id: ObjectID, _ name: BlobName, _ verifier: PackVerifier) throws {
         let entries = packs[id] ?? []
+        let copy = try read(id, name, entries, verifier)
+        let state = copy.state
         if state.damaged > 0 || !state.isIntact {
             let count = "\(state.damaged) of \(entries.count) blobs are damaged"
             add("\(name)", "the bytes are not what the name says; \(count)")
@@ -221,41 +224,43 @@ final class CheckRun: @unchecked Sendable {
         guard state.isIntact else { return }
         condition.locked {
             report.packsRead += 1
-            report.bytesRead += Int64(bytes.count)
+            report.bytesRead += Int64(copy.size)
         }
-        guard let header = try reader.header(of: bytes) else { return add("\(name)", "the pack's header is damaged") }
+        guard let header = state.header else { return add("\(name)", "the pack's header is damaged") }
         if Set(header) != Set(entries) { add("\(name)", "the pack's header says other than the index") }
     }
 
-    private func intactCopy(_ id: ObjectID, _ name: BlobName, _ reader: BlobReader) throws -> [UInt8]? {
-        do {
-            return try repository.store.get(name, range: nil) { bytes in
-                bytes.withUnsafeBytes { (try? reader.digest($0)) == id }
+    /// Reads every copy of a pack, each once, and names the sites whose copies are damaged.
+    ///
+    /// - Returns: the first intact one, or the first if none is.
+    private func read(
+        _ id: ObjectID, _ name: BlobName, _ entries: [PackEntry], _ verifier: PackVerifier
+    ) throws -> PackCopy {
+        func look(in store: any BlobStore, _ entries: [PackEntry]) throws -> PackCopy {
+            let size = try store.size(name)
+            let state = try verifier.look(at: id, size: size, entries: entries) { try store.get(name, range: $0) }
+            return PackCopy(size: size, state: state)
+        }
+        guard let sites else { return try look(in: repository.store, entries) }
+        var best: PackCopy?
+        var failure = HoldfastError(.notFound, "\(name) is on no site")
+        for site in sites.ownSites {
+            do {
+                // If there was an intact one, the blobs are what they are in that.
+                let hasGood = best?.state.isIntact == true
+                let copy = try look(in: site.store, hasGood ? [] : entries)
+                if best == nil || copy.state.isIntact && !hasGood { best = copy }
+                if !copy.state.isIntact { siteProblems.add(site, name, SiteProblems.wrongBytes) }
+            } catch let error as HoldfastError {
+                if failure.code == .notFound || failure.code == .damaged { failure = error }
+                switch error.code {
+                case .notFound: break  // The comparison of the listings says so.
+                case .damaged: siteProblems.add(site, name, error.description)
+                default: siteProblems.add(site, error)
+                }
             }
-        } catch let error as HoldfastError where error.code == .damaged {
-            return nil
         }
-    }
-
-    /// - Returns: how many of the pack's blobs are damaged, and whether its bytes are what its name says.
-    private func look(
-        at bytes: [UInt8], _ id: ObjectID, _ reader: BlobReader
-    ) throws -> (damaged: Int, isIntact: Bool) {
-        let entries = packs[id] ?? []
-        return try bytes.withUnsafeBytes { bytes in
-            var damaged = 0
-            var whole = try DigestByTheWay(bytes)
-            for entry in entries where try !isGood(entry, in: bytes, beside: &whole, reader) { damaged += 1 }
-            return (damaged, try whole.finish() == id)
-        }
-    }
-
-    private func isGood(
-        _ entry: PackEntry, in bytes: UnsafeRawBufferPointer, beside whole: inout DigestByTheWay, _ reader: BlobReader
-    ) throws -> Bool {
-        let location = BlobLocation(entry, pack: 0)
-        guard location.range.upperBound <= bytes.count else { return false }
-        let sealed = SealedBlob(bytes: UnsafeRawBufferPointer(rebasing: bytes[location.range]), location: location)
-        return try reader.unseal(sealed, beside: &whole) != nil
+        guard let best else { throw failure }
+        return best
     }
 }

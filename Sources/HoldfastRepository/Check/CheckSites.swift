@@ -1,57 +1,49 @@
 import HoldfastBlobStore
 import HoldfastModel
 
-/// Compares the copies of a repository that lies on several sites: the check itself is content with one good copy.
+/// Compares the sites of a repository: the check itself is content with one good copy.
+///
+/// All but packs is read on each site here; the copies of packs are read by the check, once each.
 struct CheckSites: Sendable {
     let store: ReplicatedBlobStore
     let key: MasterKey
-    /// Packs of which every copy is read.
-    let packs: Set<ObjectID>
     /// Of each pack that the index names, in bytes.
     let sizes: [ObjectID: Int]
+    /// Takes what single sites lack or have damaged.
+    let found: SiteProblems
 
-    /// What single sites lack or have damaged, sorted by site and object.
-    func problems() throws -> [CheckProblem] {
-        var problems: [CheckProblem] = []
+    func run() throws {
+        for (number, site) in store.sites.enumerated() {
+            if let error = store.strangeness(of: number) { found.add(site, error) }
+        }
         for kind in BlobKind.allCases where kind != .lock {
             let names = try store.list(kind).map(\.name)
-            for site in store.sites {
-                do { problems += try self.problems(of: site, kind, names) } catch let error as HoldfastError {
-                    problems.append(CheckProblem(object: "site '\(site.name)'", reason: error.description))
-                }
+            for site in store.ownSites {
+                do { try compare(site, kind, names) } catch let error as HoldfastError { found.add(site, error) }
             }
         }
-        return Set(problems).sorted { ($0.object, $0.reason) < ($1.object, $1.reason) }
     }
 
-    private func problems(of site: Site, _ kind: BlobKind, _ names: [BlobName]) throws -> [CheckProblem] {
+    private func compare(_ site: Site, _ kind: BlobKind, _ names: [BlobName]) throws {
         let entries = try site.store.list(kind)
         let present = Set(entries.map(\.name))
-        let found = FoundProblems()
         for entry in entries where kind == .data {
             guard let id = ObjectID(hex: entry.name.name), let size = sizes[id], size != entry.size else { continue }
             found.add(site, entry.name, "it has \(entry.size) bytes there, and by the index it has \(size)")
         }
         for name in names where !present.contains(name) { found.add(site, name, "it is missing there") }
-        let read = names.filter { name in
-            guard present.contains(name) else { return false }
-            guard kind == .data else { return true }
-            return ObjectID(hex: name.name).map { packs.contains($0) } ?? false
-        }
-        try forEachInParallel(read, "holdfast-sites") {
+        if kind == .data { return }
+        try forEachInParallel(names.filter { present.contains($0) }, "holdfast-sites") {
             let digest = try DigestContext()
             return { name in
                 do {
                     let bytes = try site.store.get(name)
-                    if try !isGood(name, bytes, digest) {
-                        found.add(site, name, "the bytes are not what the name says")
-                    }
+                    if try !isGood(name, bytes, digest) { found.add(site, name, SiteProblems.wrongBytes) }
                 } catch let error as HoldfastError where error.code == .damaged || error.code == .notFound {
                     found.add(site, name, error.description)
                 }
             }
         }
-        return found.all
     }
 
     private func isGood(_ name: BlobName, _ bytes: [UInt8], _ digest: DigestContext) throws -> Bool {
@@ -60,14 +52,26 @@ struct CheckSites: Sendable {
     }
 }
 
-/// Problems from several threads.
-private final class FoundProblems: @unchecked Sendable {
+/// What single sites lack or have damaged; from several threads.
+final class SiteProblems: @unchecked Sendable {
+    static let wrongBytes = "the bytes are not what the name says"
+
     private let condition = Condition()
-    private var problems: [CheckProblem] = []
+    private var problems: Set<CheckProblem> = []
 
     func add(_ site: Site, _ name: BlobName, _ reason: String) {
-        condition.locked { problems.append(CheckProblem(object: "site '\(site.name)': \(name)", reason: reason)) }
+        let problem = CheckProblem(object: "site '\(site.name)': \(name)", reason: reason)
+        condition.locked { _ = problems.insert(problem) }
     }
 
-    var all: [CheckProblem] { condition.locked { problems } }
+    /// Something that concerns all of a site.
+    func add(_ site: Site, _ error: HoldfastError) {
+        let problem = CheckProblem(object: "site '\(site.name)'", reason: error.description)
+        condition.locked { _ = problems.insert(problem) }
+    }
+
+    /// By site and object.
+    var sorted: [CheckProblem] {
+        condition.locked { problems }.sorted { ($0.object, $0.reason) < ($1.object, $1.reason) }
+    }
 }

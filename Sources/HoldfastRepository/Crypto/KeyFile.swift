@@ -164,6 +164,7 @@ struct KeyFile {
         var salt: [UInt8] = []
         var data: [UInt8] = []
         var created = Timestamp.zero
+        var (username, hostname) = ("", "")
         try JSONReader.read(bytes, what: "key \(name)") { reader in
             try reader.object { key, reader in
                 if key == "kdf" {
@@ -180,6 +181,10 @@ struct KeyFile {
                     data = try reader.base64()
                 } else if key == "created" {
                     created = try reader.time()
+                } else if key == "username" {
+                    username = try reader.text()
+                } else if key == "hostname" {
+                    hostname = try reader.text()
                 } else {
                     try reader.skipValue()
                 }
@@ -189,8 +194,8 @@ struct KeyFile {
             throw HoldfastError(.unsupported, "key \(name) uses the derivation '\(kdf)', only scrypt is known")
         }
         self.init(
-            cost: ScryptCost(n: cost.n, r: cost.r, p: cost.p), salt: salt, data: data, created: created, username: "",
-            hostname: "")
+            cost: ScryptCost(n: cost.n, r: cost.r, p: cost.p), salt: salt, data: data, created: created,
+            username: username, hostname: hostname)
     }
 }
 

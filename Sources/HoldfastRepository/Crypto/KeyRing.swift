@@ -5,37 +5,35 @@ import HoldfastModel
 package struct KeyRecord: Sendable, Identifiable {
     /// 64 hexadecimal digits.
     package let id: String
-    package let username: String
-    package let hostname: String
-    package let created: Timestamp
+    package internal(set) var username = ""
+    package internal(set) var hostname = ""
+    /// Nil if it cannot be read.
+    package internal(set) var created: Timestamp?
     /// Whether the password at hand opens it.
-    package let isCurrent: Bool
+    package internal(set) var isCurrent = false
+    /// Why it cannot be read; nil if it can.
+    package internal(set) var fault: String?
 }
 
 extension Repository {
-    /// All keys, by their names.
+    /// All keys, by their names; damaged ones too.
     ///
     /// - Parameter password: the one that is in use; costs one derivation for each key.
     package func keys(current password: Secret) throws -> [KeyRecord] {
-        try store.list(.key).map(\.name.name).sorted().map { name in
-            let bytes = try store.get(BlobName(kind: .key, name: name))
-            var username = ""
-            var hostname = ""
-            try JSONReader.read(bytes, what: "key \(name)") { reader in
-                try reader.object { key, reader in
-                    if key == "username" {
-                        username = try reader.text()
-                    } else if key == "hostname" {
-                        hostname = try reader.text()
-                    } else {
-                        try reader.skipValue()
-                    }
-                }
+        try store.list(.key).map(\.name).sorted { $0.name < $1.name }.compactMap { name -> KeyRecord? in
+            var record = KeyRecord(id: name.name)
+            do {
+                let file = try KeyFile.load(name, from: store)
+                record.username = file.username
+                record.hostname = file.hostname
+                record.created = file.created
+                record.isCurrent = try file.open(password) != nil
+            } catch let error as HoldfastError where error.code == .notFound {
+                return nil  // removed meanwhile
+            } catch let error as HoldfastError where error.code == .damaged || error.code == .unsupported {
+                record.fault = error.description
             }
-            let file = try KeyFile(decoding: bytes, name: name)
-            return KeyRecord(
-                id: name, username: username, hostname: hostname, created: file.created,
-                isCurrent: try file.open(password) != nil)
+            return record
         }
     }
 
@@ -57,16 +55,17 @@ extension Repository {
         return name
     }
 
-    /// Removes a key.
+    /// Removes a key, on sites that are away when they are back.
     ///
     /// The repository's own key stays the same: who ever knew a password of it, and kept the key file, can still read.
     ///
     /// - Parameters:
     ///   - text: the beginning of its name.
     ///   - password: the one that is in use; its key is refused, and so is the last one.
+    ///   - lock: looked for before anything is removed; nil for none.
     /// - Returns: the key's name.
-    /// - Throws: `notFound`, `invalidInput` if several begin so, `conflict`.
-    package func removeKey(_ text: String, current password: Secret) throws -> String {
+    /// - Throws: `notFound`, `invalidInput` if several begin so, `conflict`, `locked` if the lock is gone.
+    package func removeKey(_ text: String, current password: Secret, lock: LockKeeper? = nil) throws -> String {
         let keys = try keys(current: password)
         let matching = keys.filter { $0.id.hasPrefix(text) }
         guard let found = matching.first, !text.isEmpty else {
@@ -81,10 +80,11 @@ extension Repository {
                 .conflict, "key \(found.id.prefix(8)) is the one in use",
                 hint: "Open the repository with another password")
         }
-        guard keys.count > 1 else {
+        // Somebody may have removed the one in use meanwhile; damaged ones open nothing.
+        guard keys.contains(where: \.isCurrent) else {
             throw HoldfastError(.conflict, "key \(found.id.prefix(8)) is the last one", hint: "Add another one before")
         }
-        try store.delete(BlobName(kind: .key, name: found.id))
+        try remove([BlobName(kind: .key, name: found.id)]) { try lock?.requireHeld() }
         return found.id
     }
 }

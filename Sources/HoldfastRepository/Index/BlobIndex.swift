@@ -14,6 +14,8 @@ final class BlobIndex: Sendable {
     private let state = Mutex(State())
 
     var blobCount: Int { state.withLock { $0.table.count } }
+    /// Bytes that the blobs take in memory; packs are few.
+    var size: Int { state.withLock { $0.table.size } }
     var files: Set<ObjectID> { state.withLock { $0.files } }
     var packs: [ObjectID] { state.withLock { $0.packs } }
 

@@ -53,6 +53,12 @@ struct BlobTable: ~Copyable {
         slots.deallocate()
     }
 
+    /// Memory that it has taken, in bytes.
+    var size: Int {
+        blocks.count * Self.blockSize * MemoryLayout<BlobLocation>.stride
+            + (slotMask + 1) * MemoryLayout<UInt32>.stride
+    }
+
     subscript(number: Int) -> BlobLocation {
         blocks[number >> Self.blockShift][number & (Self.blockSize - 1)]
     }

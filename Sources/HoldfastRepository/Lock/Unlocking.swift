@@ -25,10 +25,22 @@ extension Repository {
 
     /// Runs a changing piece of work with nobody else in the repository.
     ///
+    /// - Parameter body: gets the lock, and looks for it before anything that cannot be taken back.
     /// - Throws: `locked`.
-    package func whileAlone<Result>(_ body: () throws -> Result) throws -> Result {
+    package func whileAlone<Result>(_ body: (LockKeeper) throws -> Result) throws -> Result {
         let lock = try lockExclusively()
         defer { lock.release() }
-        return try body()
+        return try body(lock)
+    }
+
+    /// Makes sure that a lock was there until now.
+    ///
+    /// - Parameter names: what was stored under its protection, in order; it is removed if the lock is gone.
+    /// - Throws: `locked` if somebody took it for stale and removed it.
+    func requireHeld(_ lock: LockKeeper, orTakeBack names: [BlobName]) throws {
+        do { try lock.requireHeld() } catch let error as HoldfastError where error.code == .locked {
+            for name in names.reversed() { try store.delete(name) }
+            throw error
+        }
     }
 }

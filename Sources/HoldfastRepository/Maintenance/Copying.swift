@@ -70,11 +70,14 @@ extension Repository {
     /// Copies snapshots into another repository: every blob is opened, verified, and sealed with the other key.
     ///
     /// Wherever it stops, the target is whole, and the next copy goes on: packs, their index, and at the end snapshots.
+    /// If somebody took the target's lock for stale, a prune may have removed what the copies need: as in a backup the
+    /// lock is looked for before and after each of these steps, and what was stored without it is taken back.
     ///
     /// - Parameters:
     ///   - meter: counts the sealed bytes of the source.
     ///   - isLocked: the caller holds a lock in the source already.
-    /// - Throws: `locked`, `damaged` naming a blob of which no copy is intact, and what either store throws.
+    /// - Throws: `locked`, also if the lock was lost; `damaged` naming a blob of which no copy is intact; and what
+    ///   either store throws.
     package func copy(
         of records: [SnapshotRecord], into target: Repository, meter: ProgressMeter? = nil, isLocked: Bool = false
     ) throws -> CopyReport {
@@ -98,20 +101,25 @@ extension Repository {
             step.append(selection)
             size += selection.entries.reduce(0) { $0 + Int($1.length) }
             guard size >= Self.copyStep else { continue }
-            report.bytesWritten += try copy(step, into: target, meter)
+            report.bytesWritten += try copy(step, into: target, under: lock, meter)
             step = []
             size = 0
         }
-        report.bytesWritten += try copy(step, into: target, meter)
+        report.bytesWritten += try copy(step, into: target, under: lock, meter)
+        try lock.requireHeld()
         for record in plan.snapshots {
             let id = try target.files.save(record.encodedCopy(), as: .snapshot)
             report.snapshots.append((record, SnapshotID(id)))
         }
+        let names = report.snapshots.map { BlobName(kind: .snapshot, name: $0.copy.description) }
+        try target.requireHeld(lock, orTakeBack: names)
         return report
     }
 
     /// Copies blobs into new packs of the target, and indexes them.
-    private func copy(_ selections: [PackSelection], into target: Repository, _ meter: ProgressMeter?) throws -> Int64 {
+    private func copy(
+        _ selections: [PackSelection], into target: Repository, under lock: LockKeeper, _ meter: ProgressMeter?
+    ) throws -> Int64 {
         if selections.isEmpty { return 0 }
         let packs = PackWriter(store: target.store, key: target.key, gate: WorkGate())
         packs.start()
@@ -137,7 +145,9 @@ extension Repository {
             }
         }
         let written = try packs.flush(sealing: SealingContext(target.key))
-        try target.saveIndex(written)
+        try lock.requireHeld()
+        let names = try target.saveIndex(written).map { BlobName(kind: .index, name: $0.description) }
+        try target.requireHeld(lock, orTakeBack: names)
         return written.reduce(0) { $0 + Int64($1.size) }
     }
 }

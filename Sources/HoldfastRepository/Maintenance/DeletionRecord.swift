@@ -184,10 +184,9 @@ extension Repository {
                 .conflict, "site '\(name)' holds another repository", hint: "Take the site out of the project")
         }
         let found = try deletionRecords()
-        let deleted = try isNeeded(found, sites) ? found.names.filter { !$0.isContent } : found.names
-        sites.condemn(deleted)
+        let deleted = try namesToDelete(found, sites)
         let digest = try DigestContext()
-        let scope = HealScope(deleted: deleted) { name in data.includes(name) }
+        let scope = HealScope(deleted: deleted, leftOut: configs.unreachable) { name in data.includes(name) }
         let report = try sites.heal(scope) { name, bytes in
             bytes.withUnsafeBytes { (try? digest.digest($0).description) == name.name }
         }
@@ -195,6 +194,14 @@ extension Repository {
             for id in found.records.keys { try store.delete(BlobName(kind: .deletion, name: id.description)) }
         }
         return report
+    }
+
+    /// What of the records is to be carried out now: all of it, or no packs and index files if one of them is needed.
+    func namesToDelete(_ found: DeletionRecords, _ sites: ReplicatedBlobStore) throws -> Set<BlobName> {
+        let names = found.names
+        let deleted = try !names.isEmpty && isNeeded(found, sites) ? names.filter { !$0.isContent } : names
+        sites.condemn(deleted)
+        return deleted
     }
 
     /// Whether a snapshot that came up since needs something of what was removed.

@@ -1,3 +1,4 @@
+import CHoldfastFiles
 import HoldfastBlobStore
 import HoldfastModel
 
@@ -15,6 +16,17 @@ struct RepositoryListing: Sendable, Hashable {
         snapshots = Set(try ids(.snapshot).map(\.0))
         indexFiles = Set(try ids(.index).map(\.0))
         packs = Dictionary(try ids(.data)) { max($0, $1) }
+    }
+
+    private init(snapshots: Set<ObjectID>, indexFiles: Set<ObjectID>, packs: [ObjectID: Int]) {
+        self.snapshots = snapshots
+        self.indexFiles = indexFiles
+        self.packs = packs
+    }
+
+    /// What will be listed once these snapshots are forgotten.
+    func without(_ forgotten: Set<ObjectID>) -> RepositoryListing {
+        RepositoryListing(snapshots: snapshots.subtracting(forgotten), indexFiles: indexFiles, packs: packs)
     }
 }
 
@@ -53,6 +65,7 @@ struct Inventory: Sendable {
                 unreadableIndexFiles.insert(id)
             }
         }
+        holdfast_trim_memory()
     }
 
     /// Whether a pack is there with the length that its index entries ask for.

@@ -69,13 +69,24 @@ extension Repository {
     /// - Throws: `damaged` if a snapshot, an index file, a tree or a pack that is needed is not whole: then nobody
     ///   knows what may go. `invalidInput` for a percentage outside of 0 to 100.
     public func planPrune(_ options: PruneOptions = PruneOptions()) throws -> PrunePlan {
+        try planPrune(options, without: [])
+    }
+
+    /// As `planPrune`, for the repository as it will be.
+    ///
+    /// - Parameter forgotten: snapshots that are still there and are to be taken for forgotten. While one of them is
+    ///   there, executing the plan is refused with `conflict`.
+    package func planPrune(
+        _ options: PruneOptions, without forgotten: Set<SnapshotID>
+    ) throws -> PrunePlan {
         guard (0...100).contains(options.maxUnusedPercent) else {
             throw HoldfastError(
                 .invalidInput, "\(options.maxUnusedPercent) is not a percentage", hint: "Give 0 to 100")
         }
         let inventory = try Inventory(self)
         let index = inventory.usableIndex()
-        let used = try usedBlobs(of: inventory.listing.snapshots, index)
+        let listing = inventory.listing.without(Set(forgotten.map(\.object)))
+        let used = try usedBlobs(of: listing.snapshots, index)
         for blob in used where !index.contains(blob.id, blob.type) {
             throw HoldfastError(
                 .damaged, "\(blob.type.name) blob \(blob.id) is needed, and no whole pack has it",
@@ -98,7 +109,7 @@ extension Repository {
             packsDamaged: damaged.count, duplicateBlobs: decision.duplicates, usedBlobs: used.count,
             bytesBefore: inventory.listing.packs.values.reduce(0, +), bytesToCopy: decision.movedSize,
             bytesFreed: goingSize + decision.repackedSize - decision.movedSize, bytesUnused: decision.unusedSize,
-            repository: self, listing: inventory.listing,
+            repository: self, listing: listing,
             kept: decision.kept.map { FinishedPack(id: $0.id, entries: $0.entries, size: $0.size) },
             repacked: decision.repacked,
             obsoletePacks: (leaving + inventory.unreferenced).filter { inventory.listing.packs[$0] != nil },

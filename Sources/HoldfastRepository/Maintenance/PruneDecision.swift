@@ -93,13 +93,14 @@ struct PruneDecision: Sendable {
         for type in [BlobType.tree, .data] {
             let small = kept.filter { $0.size < PackBuilder.targetSize * 4 / 5 && $0.entries.first?.type == type }
             guard small.count > 1 else { continue }
+            var leaving: Set<ObjectID> = []
             for pack in small where mayRepack(pack, options) {
-                guard let index = kept.firstIndex(where: { $0.id == pack.id }) else { continue }
-                kept.remove(at: index)
+                leaving.insert(pack.id)
                 repackedSize += pack.size
                 movedSize += pack.entries.reduce(0) { $0 + Self.bytes(of: $1) }
                 repacked.append(PackSelection(pack: pack.id, entries: pack.entries))
             }
+            kept.removeAll { leaving.contains($0.id) }
         }
     }
 

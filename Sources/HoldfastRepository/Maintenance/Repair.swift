@@ -179,8 +179,8 @@ extension BlobReader {
         try bytes.withUnsafeBytes { bytes in
             try entries.allSatisfy { entry in
                 let location = BlobLocation(entry, pack: 0)
-                guard location.range.upperBound <= bytes.count else { return false }
-                return try unseal(UnsafeRawBufferPointer(rebasing: bytes[location.range]), location) != nil
+                guard let sealed = bytes.part(location.range) else { return false }
+                return try unseal(sealed, location) != nil
             }
         }
     }

@@ -6,12 +6,16 @@ struct DigestByTheWay {
     private let digest: DigestContext
     private var rest: UnsafeRawBufferPointer
 
-    /// - Parameter bytes: valid until `finish`.
-    init(_ bytes: UnsafeRawBufferPointer) throws {
-        digest = try DigestContext()
-        try digest.begin()
+    /// - Parameters:
+    ///   - bytes: valid until `finish`.
+    ///   - digest: has begun, and takes them.
+    init(_ bytes: UnsafeRawBufferPointer, into digest: DigestContext) {
+        self.digest = digest
         rest = bytes
     }
+
+    /// Whether all of them are hashed.
+    var isDone: Bool { rest.isEmpty }
 
     mutating func advance(beside other: DigestContext, _ bytes: UnsafeRawBufferPointer) throws {
         let part = UnsafeRawBufferPointer(rebasing: rest.prefix(bytes.count))
@@ -19,9 +23,9 @@ struct DigestByTheWay {
         try other.update(bytes, and: digest, part)
     }
 
-    mutating func finish() throws -> ObjectID {
+    mutating func finish() throws {
         try digest.update(rest)
-        return try digest.finish()
+        rest = UnsafeRawBufferPointer(rebasing: rest.dropFirst(rest.count))
     }
 }
 

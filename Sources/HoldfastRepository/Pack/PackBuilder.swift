@@ -86,8 +86,10 @@ final class PackBuilder {
 
     var bytes: UnsafeRawBufferPointer { buffer.bytes(0..<size) }
 
-    /// Makes the builder empty again; the memory stays.
+    /// Makes the builder empty again. While it waits to be used again its memory is not ours: there are fewer full
+    /// packs at a time than there may be.
     func reset() throws {
+        buffer.discard()
         entries.removeAll(keepingCapacity: true)
         size = 0
         digested = 0

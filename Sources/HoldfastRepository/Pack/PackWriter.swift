@@ -12,16 +12,17 @@ struct FinishedPack: Sendable {
 ///
 /// A thread takes a builder, appends and gives it back; so there are never more open packs of one type than threads
 /// that write, and usually fewer. At most `queueLimit` full packs wait: then `give` blocks. These packs are most of a
-/// backup's memory: a thread that may wait makes no more than `builderLimit` of one type, 16 MiB each, and waits until
-/// one is durable instead.
+/// backup's memory: a thread that may wait makes no more than a limit of one type, 16 MiB each, and waits until one is
+/// durable instead.
 final class PackWriter: @unchecked Sendable {
     static let uploaderCount = 2
     private static let queueLimit = 1
-    private static let builderLimit = max(workerCount, 2)
+    static let usualLimit = max(workerCount, 2)
 
     private let store: any BlobStore
     private let key: MasterKey
     private let gate: WorkGate
+    private let builderLimit: Int
     private let condition = Condition()
     // Below: only inside `condition.locked`.
     private var open: [PackBuilder] = []
@@ -29,14 +30,19 @@ final class PackWriter: @unchecked Sendable {
     private var made: [BlobType: Int] = [:]
     private var waiting: [(builder: PackBuilder, id: ObjectID)] = []
     private var uploading = 0
+    /// Threads that wait for a pack.
+    private var takers = 0
     private var finished: [FinishedPack] = []
     private var failure: (any Error)?
     private var isClosed = false
 
-    init(store: any BlobStore, key: MasterKey, gate: WorkGate) {
+    /// - Parameter builderLimit: how many packs of one type are in memory at most; with 1 nothing is packed while one
+    ///   is put.
+    init(store: any BlobStore, key: MasterKey, gate: WorkGate, builderLimit: Int = PackWriter.usualLimit) {
         self.store = store
         self.key = key
         self.gate = gate
+        self.builderLimit = builderLimit
     }
 
     func start() {
@@ -54,8 +60,10 @@ final class PackWriter: @unchecked Sendable {
                 if isClosed { throw HoldfastError(.cancelled, "the backup was ended") }
                 if let index = open.lastIndex(where: { $0.type == type }) { return open.remove(at: index) }
                 if let index = spare.lastIndex(where: { $0.type == type }) { return spare.remove(at: index) }
-                guard mayWait, made[type, default: 0] >= Self.builderLimit else { break }
+                guard mayWait, made[type, default: 0] >= builderLimit else { break }
+                takers += 1
                 condition.wait()
+                takers -= 1
             }
             made[type, default: 0] += 1
             return nil
@@ -70,11 +78,11 @@ final class PackWriter: @unchecked Sendable {
         }
     }
 
-    /// Takes a pack back that is as full as it was.
+    /// Takes a pack back that is as full as it was. This happens for every blob, so the threads that put are not woken.
     func putBack(_ builder: PackBuilder) {
         condition.locked {
             open.append(builder)
-            condition.broadcast()
+            if takers > 0 { condition.broadcast() }
         }
     }
 

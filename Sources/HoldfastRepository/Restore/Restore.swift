@@ -6,14 +6,15 @@ extension Repository {
     ///
     /// The directory itself gets the metadata of the stored one. Nothing outside of it is ever touched, whatever the
     /// names in the snapshot are and whatever is put in the way meanwhile: such entries are refused and named. A file
-    /// with a damaged piece is not left behind half; it is named in the report.
+    /// with a damaged piece is not left behind half; it is named in the report. What was there before is replaced only
+    /// by something complete.
     ///
     /// - Parameters:
     ///   - source: snapshot and directory in it.
     ///   - directory: is made if missing, and must be empty else.
     /// - Returns: what was done, and what could not be restored.
     /// - Throws: `notFound`, `conflict` if the directory is not empty, `noSpace`, `unavailable`, `locked`. What is
-    ///   written until then stays.
+    ///   complete until then stays.
     public func restore(
         _ source: TreePath, to directory: String, options: RestoreOptions = RestoreOptions()
     ) throws -> RestoreReport {

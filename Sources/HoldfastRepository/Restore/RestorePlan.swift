@@ -21,6 +21,8 @@ struct PlannedFile {
     /// Without its content.
     let node: Node
     let chunks: Int
+    /// A chunk follows upon itself, as in a hole: not all of the file need lie on the disk.
+    let mayHaveHoles: Bool
 }
 
 /// Something that is neither a file nor a directory, or another name of a file.
@@ -148,6 +150,10 @@ struct RestorePlan {
         if node.links > 1, node.inode != 0 { firstLinks[key] = number }
         var bare = node
         bare.content = .none
-        files.append(PlannedFile(directory: directory, node: bare, chunks: uses.count - firstUse))
+        let ids = node.content.ids
+        files.append(
+            PlannedFile(
+                directory: directory, node: bare, chunks: ids.count,
+                mayHaveHoles: zip(ids, ids.dropFirst()).contains { $0 == $1 }))
     }
 }

@@ -1,3 +1,4 @@
+import CHoldfastFiles
 import Glibc
 import HoldfastBlobStore
 import HoldfastModel
@@ -7,7 +8,7 @@ final class RestoreRun: @unchecked Sendable {
     /// Blobs that are so close together in a pack are read with one call, what lies between them included.
     private static let largestGap = 256 << 10
     /// The longest such range; with its blobs opened a worker needs at most about four times as much.
-    private static let longestRange = 8 << 20
+    private static let longestRange = 4 << 20
     /// So many files that are written in pieces are kept open.
     private static let openLimit = 256
 
@@ -46,6 +47,13 @@ final class RestoreRun: @unchecked Sendable {
     }
 
     func run() throws {
+        do { try restoreAll() } catch {
+            target.removeUnfinished()
+            throw error
+        }
+    }
+
+    private func restoreAll() throws {
         var made = [Bool](repeating: true, count: plan.directories.count)
         for number in plan.directories.indices.dropFirst() {
             let directory = plan.directories[number]
@@ -58,7 +66,8 @@ final class RestoreRun: @unchecked Sendable {
             }
         }
         for (number, file) in plan.files.enumerated() where file.chunks == 0 {
-            try attempt(UInt32(number)) { try complete(UInt32(number), target.open(file, isNew: true)) }
+            let number = UInt32(number)
+            try attempt(number) { try complete(number, target.open(file, number: number, isNew: true)) }
         }
         try readPacks()
         try makeOthers()
@@ -159,10 +168,7 @@ final class RestoreRun: @unchecked Sendable {
     private func sealedBlob(_ use: Int, in bytes: UnsafeRawBufferPointer, start: Int) -> SealedBlob {
         let location = plan.uses[use].location
         let range = location.range.lowerBound - start..<location.range.upperBound - start
-        guard range.upperBound <= bytes.count else {
-            return SealedBlob(bytes: UnsafeRawBufferPointer(start: nil, count: 0), location: location)
-        }
-        return SealedBlob(bytes: UnsafeRawBufferPointer(rebasing: bytes[range]), location: location)
+        return SealedBlob(bytes: bytes.part(range) ?? .empty, location: location)
     }
 
     /// Writes one blob into all files that want it; if it is damaged here, looks for it elsewhere.
@@ -187,7 +193,7 @@ final class RestoreRun: @unchecked Sendable {
         meter?.add(bytes: plain.count)
         let file = plan.files[Int(use.file)]
         if file.chunks == 1 {
-            let descriptor = try target.open(file, isNew: true)
+            let descriptor = try target.open(file, number: use.file, isNew: true)
             try writeFully(descriptor.raw, plain, path: display(file.node.name))
             return try complete(use.file, descriptor)
         }
@@ -228,7 +234,11 @@ final class RestoreRun: @unchecked Sendable {
             if state.hasFailed { return nil }
             if let descriptor = state.descriptor { return descriptor }
             defer { progress[number] = state }
-            let descriptor = try target.open(file, isNew: !state.isMade)
+            let descriptor = try target.open(file, number: number, isNew: !state.isMade)
+            // Writing costs half as much into room that is reserved. Where it cannot be, the writes will tell why.
+            if !state.isMade && !file.mayHaveHoles {
+                _ = holdfast_preallocate(descriptor.raw, off_t(clamping: file.node.size))
+            }
             state.isMade = true
             if openCount < Self.openLimit {
                 state.descriptor = descriptor
@@ -240,7 +250,7 @@ final class RestoreRun: @unchecked Sendable {
 
     private func complete(_ number: UInt32, _ descriptor: Descriptor) throws {
         let file = plan.files[Int(number)]
-        let missing = try target.finish(descriptor, file.node)
+        let missing = try target.complete(file, number: number, descriptor)
         condition.locked {
             meter?.add(items: 1)
             report.files += 1
@@ -279,8 +289,8 @@ final class RestoreRun: @unchecked Sendable {
                 return failed.insert(number).inserted
             }
             guard isFirst else { return }
-            // Whatever was in the way and is not ours stays.
-            if (error as? HoldfastError)?.code != .conflict { target.remove(file) }
+            // Whatever is in the way and is not ours stays.
+            target.remove(number, isForeign: (error as? HoldfastError)?.code == .conflict)
             try name(error, file.node.name, in: file.directory)
         }
     }

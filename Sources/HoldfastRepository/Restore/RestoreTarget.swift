@@ -4,6 +4,9 @@ import HoldfastModel
 
 /// The directory that a restore writes into. Everything is reached from its descriptor, name by name, without ever
 /// following a link: what somebody puts in our way is refused, and nothing outside is touched.
+///
+/// Something new gets its own name at once. What replaces something gets a name beside it until it is complete, and is
+/// renamed then: so whatever goes wrong before, the old one is still there. Only what was made here is ever removed.
 final class RestoreTarget: @unchecked Sendable {
     /// How many directories are kept open.
     private static let cacheLimit = 128
@@ -16,6 +19,8 @@ final class RestoreTarget: @unchecked Sendable {
     /// Whether things that were there before may be replaced.
     private let replacesExisting: Bool
     private var existing: Set<Int> = []
+    /// Files that were begun and are not complete, by their numbers, with the names that they have now.
+    private var unfinished: [UInt32: (directory: Int, name: [UInt8])] = [:]
     private var cache: [Int: Descriptor] = [:]
     private var cacheOrder: [Int] = []
 
@@ -41,9 +46,43 @@ final class RestoreTarget: @unchecked Sendable {
         existing.contains(number) && (number == 0 || directories[number].isOnlyOnTheWay)
     }
 
-    /// Removes what is in the way of something to be made, unless it is a directory; whether it is worth another try.
-    private func clear(_ name: [UInt8], in parent: Descriptor) -> Bool {
-        replacesExisting && errno == EEXIST && withCName(name) { unlinkat(parent.raw, $0, 0) } == 0
+    /// Whether what just failed with `EEXIST` is to be replaced: anything but a directory.
+    private func mayReplace(_ name: [UInt8], in parent: Descriptor) -> Bool {
+        guard errno == EEXIST else { return false }
+        var status = stat()
+        let isOther =
+            withCName(name) { fstatat(parent.raw, $0, &status, AT_SYMLINK_NOFOLLOW) } == 0
+            && status.st_mode & S_IFMT != S_IFDIR
+        errno = EEXIST
+        return replacesExisting && isOther
+    }
+
+    /// Makes something under its own name, or beside what it is going to replace.
+    ///
+    /// - Parameter make: gets a name; -1 with `errno` if it fails, with `EEXIST` if the name is taken.
+    /// - Returns: what `make` returned, and the name that was used.
+    private func makeNew(
+        _ name: [UInt8], in parent: Descriptor, _ make: ([UInt8]) -> Int32
+    ) -> (result: Int32, name: [UInt8]) {
+        var used = name
+        var result = make(used)
+        if result < 0, mayReplace(name, in: parent) {
+            repeat {
+                used = Array(".holdfast-restore-\(String(UInt64.random(in: 0 ... .max), radix: 16))".utf8)
+                result = make(used)
+            } while result < 0 && errno == EEXIST
+        }
+        return (result, used)
+    }
+
+    /// Gives something complete its own name, in place of what is there. On failure it is removed.
+    private func install(_ used: [UInt8], as name: [UInt8], in parent: Descriptor) throws {
+        if used == name { return }
+        let result = withCName(used) { from in withCName(name) { renameat(parent.raw, from, parent.raw, $0) } }
+        let reason = errno
+        // A rename over another link of the same file does nothing, and leaves both names.
+        _ = withCName(used) { unlinkat(parent.raw, $0, 0) }
+        guard result == 0 else { throw systemError("replace", display(name), reason) }
     }
 
     /// The descriptor of a directory of the plan.
@@ -97,23 +136,52 @@ final class RestoreTarget: @unchecked Sendable {
     }
 
     /// Makes a new file, or opens one that this restore made before.
-    func open(_ file: PlannedFile, isNew: Bool) throws -> Descriptor {
+    ///
+    /// - Parameter number: the file's own, until `complete` or `remove`.
+    func open(_ file: PlannedFile, number: UInt32, isNew: Bool) throws -> Descriptor {
         let parent = try directory(file.directory)
-        let flags = O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | (isNew ? O_CREAT | O_EXCL : 0)
-        var raw = withCName(file.node.name) { openat(parent.raw, $0, flags, 0o600) }
-        if raw < 0, isNew, clear(file.node.name, in: parent) {
-            raw = withCName(file.node.name) { openat(parent.raw, $0, flags, 0o600) }
+        let flags = O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC
+        guard isNew else {
+            let name = condition.locked { unfinished[number]?.name } ?? file.node.name
+            let raw = withCName(name) { openat(parent.raw, $0, flags, 0) }
+            guard raw >= 0 else { throw systemError("open", display(file.node.name)) }
+            let descriptor = Descriptor(raw)
+            try requireOwn(descriptor, S_IFREG, file.node.name)
+            return descriptor
         }
-        guard raw >= 0 else { throw systemError(isNew ? "make" : "open", display(file.node.name)) }
-        let descriptor = Descriptor(raw)
-        if !isNew { try requireOwn(descriptor, S_IFREG, file.node.name) }
-        return descriptor
+        let made = makeNew(file.node.name, in: parent) { name in
+            withCName(name) { openat(parent.raw, $0, flags | O_CREAT | O_EXCL, 0o600) }
+        }
+        guard made.result >= 0 else { throw systemError("make", display(file.node.name)) }
+        condition.locked { unfinished[number] = (file.directory, made.name) }
+        return Descriptor(made.result)
     }
 
-    /// Removes a file that could not be completed.
-    func remove(_ file: PlannedFile) {
-        guard let parent = try? directory(file.directory) else { return }
-        _ = withCName(file.node.name) { unlinkat(parent.raw, $0, 0) }
+    /// Sets the metadata of a file that has all its bytes, and gives it its name.
+    ///
+    /// - Returns: what could not be set of it.
+    func complete(_ file: PlannedFile, number: UInt32, _ descriptor: Descriptor) throws -> [String] {
+        let missing = try finish(descriptor, file.node)
+        if let begun = condition.locked({ unfinished[number] }) {
+            try install(begun.name, as: file.node.name, in: directory(file.directory))
+        }
+        condition.locked { unfinished[number] = nil }
+        return missing
+    }
+
+    /// Removes a file that was begun and cannot be completed.
+    ///
+    /// - Parameter isForeign: something else lies under its name now, and stays.
+    func remove(_ number: UInt32, isForeign: Bool = false) {
+        guard let begun = condition.locked({ unfinished.removeValue(forKey: number) }), !isForeign,
+            let parent = try? directory(begun.directory)
+        else { return }
+        _ = withCName(begun.name) { unlinkat(parent.raw, $0, 0) }
+    }
+
+    /// Removes all files that were begun; for a restore that ends early, when none of its threads works any more.
+    func removeUnfinished() {
+        for number in condition.locked({ Array(unfinished.keys) }) { remove(number) }
     }
 
     /// Makes a symbolic link, a pipe or a device node, with its metadata.
@@ -129,17 +197,25 @@ final class RestoreTarget: @unchecked Sendable {
         case .characterDevice: mode = S_IFCHR
         default: mode = S_IFLNK
         }
-        func attempt() -> Int32 {
-            withCName(node.name) { name in
+        guard mode != S_IFLNK || !node.target.contains(0) else {
+            throw HoldfastError(.damaged, "\(display(node.name)) leads to what cannot be a path")
+        }
+        let made = makeNew(node.name, in: parent) { name in
+            withCName(name) { name in
                 mode == S_IFLNK
-                    ? (node.target.contains(0) ? -1 : withCName(node.target) { symlinkat($0, parent.raw, name) })
+                    ? withCName(node.target) { symlinkat($0, parent.raw, name) }
                     : mknodat(parent.raw, name, mode | 0o600, dev_t(node.deviceNumber))
             }
         }
-        var result = attempt()
-        if result != 0, clear(node.name, in: parent) { result = attempt() }
-        guard result == 0 else { throw systemError("make", display(node.name)) }
-        return try setMetadata(of: entry(node.name, mode, in: parent), node, isLink: mode == S_IFLNK)
+        guard made.result == 0 else { throw systemError("make", display(node.name)) }
+        do {
+            let missing = try setMetadata(of: entry(made.name, mode, in: parent), node, isLink: mode == S_IFLNK)
+            try install(made.name, as: node.name, in: parent)
+            return missing
+        } catch {
+            if made.name != node.name { _ = withCName(made.name) { unlinkat(parent.raw, $0, 0) } }
+            throw error
+        }
     }
 
     /// The entry that was just made: by a descriptor, so that all that follows concerns it, and not what somebody put
@@ -182,14 +258,11 @@ final class RestoreTarget: @unchecked Sendable {
     func link(_ other: PlannedOther, to file: PlannedFile) throws {
         let source = try directory(file.directory)
         let target = try directory(other.directory)
-        func attempt() -> Int32 {
-            withCName(file.node.name) { old in
-                withCName(other.node.name) { new in linkat(source.raw, old, target.raw, new, 0) }
-            }
+        let made = makeNew(other.node.name, in: target) { name in
+            withCName(file.node.name) { old in withCName(name) { linkat(source.raw, old, target.raw, $0, 0) } }
         }
-        var result = attempt()
-        if result != 0, clear(other.node.name, in: target) { result = attempt() }
-        guard result == 0 else { throw systemError("link", display(other.node.name)) }
+        guard made.result == 0 else { throw systemError("link", display(other.node.name)) }
+        try install(made.name, as: other.node.name, in: target)
     }
 
     /// Sets owner, permissions, attributes and time of an open file or directory.

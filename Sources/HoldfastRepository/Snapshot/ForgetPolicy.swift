@@ -151,10 +151,9 @@ struct CivilTime {
     init(_ time: Timestamp, offset: Int64) {
         self.offset = offset
         nanoseconds = time.nanoseconds
-        let local = time.seconds + offset
-        let days = Self.floor(local, 86_400)
-        second = local - days * 86_400
-        (year, month, day) = Self.civil(days)
+        let (days, rest) = (time.seconds + offset).floorDivided(by: 86_400)
+        second = rest
+        (year, month, day) = Timestamp.civil(days)
     }
 
     /// A number that is the same for all times of one period, and for no others.
@@ -162,7 +161,7 @@ struct CivilTime {
         switch period {
         case .hourly: (year * 10_000 + month * 100 + day) * 100 + second / 3600
         case .daily: year * 10_000 + month * 100 + day
-        case .weekly: Self.floor(Self.days(year, month, day) + 3, 7)  // 1 January 1970 was a Thursday
+        case .weekly: (Timestamp.days(year, month, day) + 3).floorDivided(by: 7).0  // 1 January 1970 was a Thursday
         case .monthly: year * 100 + month
         case .yearly: year
         }
@@ -171,31 +170,8 @@ struct CivilTime {
     /// Earlier by a span; a day that the month has not runs over into the next one, as with Go's `AddDate`.
     func subtracting(_ span: CalendarSpan) -> Timestamp {
         let months = year * 12 + month - 1 - Int64(span.years) * 12 - Int64(span.months)
-        let newYear = Self.floor(months, 12)
-        let date = Self.days(newYear, months - newYear * 12 + 1, 1) + day - 1 - Int64(span.days)
+        let (newYear, newMonth) = months.floorDivided(by: 12)
+        let date = Timestamp.days(newYear, newMonth + 1, 1) + day - 1 - Int64(span.days)
         return Timestamp(seconds: date * 86_400 + second - offset - Int64(span.hours) * 3600, nanoseconds: nanoseconds)
-    }
-
-    private static func floor(_ value: Int64, _ divisor: Int64) -> Int64 {
-        value >= 0 ? value / divisor : -((-value + divisor - 1) / divisor)
-    }
-
-    // Source: H. Hinnant, chrono-compatible low-level date algorithms; as in `Timestamp`.
-    private static func days(_ year: Int64, _ month: Int64, _ day: Int64) -> Int64 {
-        let shifted = month <= 2 ? year - 1 : year
-        let era = floor(shifted, 400)
-        let yearOfEra = shifted - era * 400
-        let dayOfYear = (153 * (month > 2 ? month - 3 : month + 9) + 2) / 5 + day - 1
-        return era * 146_097 + yearOfEra * 365 + yearOfEra / 4 - yearOfEra / 100 + dayOfYear - 719_468
-    }
-
-    private static func civil(_ days: Int64) -> (Int64, Int64, Int64) {
-        let era = floor(days + 719_468, 146_097)
-        let dayOfEra = days + 719_468 - era * 146_097
-        let yearOfEra = (dayOfEra - dayOfEra / 1460 + dayOfEra / 36_524 - dayOfEra / 146_096) / 365
-        let dayOfYear = dayOfEra - (365 * yearOfEra + yearOfEra / 4 - yearOfEra / 100)
-        let shifted = (5 * dayOfYear + 2) / 153
-        let month = shifted < 10 ? shifted + 3 : shifted - 9
-        return (yearOfEra + era * 400 + (month <= 2 ? 1 : 0), month, dayOfYear - (153 * shifted + 2) / 5 + 1)
     }
 }

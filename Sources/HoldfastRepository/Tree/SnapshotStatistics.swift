@@ -42,6 +42,11 @@ extension Repository {
 }
 
 private struct StatisticsCounter {
+    private struct LinkedFile: Hashable {
+        let device: UInt64
+        let inode: UInt64
+    }
+
     private struct FileBlob: Hashable {
         let path: String
         let blob: ObjectID
@@ -74,7 +79,7 @@ private struct StatisticsCounter {
     }
 
     mutating func count(_ root: ObjectID) throws {
-        var inodes: Set<UInt64> = []
+        var linked: Set<LinkedFile> = []
         var open = [(tree: root, path: "")]
         while let (tree, path) = open.popLast() {
             // Other paths to the same tree hold no other contents.
@@ -85,7 +90,11 @@ private struct StatisticsCounter {
                 if let subtree = node.subtree { inner.append((subtree, place)) }
                 if mode == .restoreSize {
                     statistics.files += 1
-                    if node.inode == 0 || inodes.insert(node.inode).inserted { statistics.bytes += node.size }
+                    // Only files with several names: the inode of another one may be taken on another file system.
+                    let isCounted =
+                        node.links < 2 || node.inode == 0
+                        || linked.insert(LinkedFile(device: node.device, inode: node.inode)).inserted
+                    if isCounted { statistics.bytes += node.size }
                 } else {
                     try count(node, at: place)
                 }

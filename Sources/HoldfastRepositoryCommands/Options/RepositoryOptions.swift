@@ -52,8 +52,11 @@ struct VerbContext {
 
     /// A line for people on standard output; nothing with `--json` or `--quiet`.
     func say(_ line: String) {
-        if !options.json && !options.quiet { output.out(line + "\n") }
+        if !options.json && !options.quiet { output.out(PlainText.line(line) + "\n") }
     }
+
+    /// A line about what is not as it should be, on standard error.
+    func warn(_ line: String) { output.error(PlainText.line(line)) }
 
     /// Runs a long piece of work, and shows how far it is.
     func showing<Result>(_ label: String, _ meter: ProgressMeter, _ work: () throws -> Result) throws -> Result {

@@ -124,10 +124,10 @@ enum JSONText {
 enum Columns {
     static func text(_ header: [String], _ rows: [[String]]) -> String {
         let all = [header] + rows
-        let widths = header.indices.map { index in all.map { $0[index].count }.max() ?? 0 }
+        let widths = header.indices.map { index in all.map { TextWidth.of($0[index]) }.max() ?? 0 }
         return all.map { row in
             var line = zip(row, widths).map { cell, width in
-                cell + String(repeating: " ", count: width - cell.count)
+                cell + String(repeating: " ", count: max(0, width - TextWidth.of(cell)))
             }.joined(separator: "  ")
             while line.last == " " { line.removeLast() }
             return line + "\n"
@@ -152,8 +152,8 @@ struct PlainTime {
     func line(_ entry: EntryDetails) -> String {
         let size = String(entry.size)
         let padded = String(repeating: " ", count: max(0, 6 - size.count)) + size
-        let target = entry.target.isEmpty ? "" : " -> \(entry.target)"
+        let target = entry.target.isEmpty ? "" : " -> " + PlainText.name(entry.target)
         let owner = "\(entry.userID) \(entry.groupID)"
-        return "\(entry.modeText) \(owner) \(padded) \(text(entry.modified)) \(entry.path)\(target)"
+        return "\(entry.modeText) \(owner) \(padded) \(text(entry.modified)) \(PlainText.name(entry.path))\(target)"
     }
 }

@@ -64,7 +64,7 @@ final class UnreadableFiles: Sendable {
 
     func add(_ text: String) {
         counted.withLock { $0 += 1 }
-        output.error("not read: \(text)")
+        output.error(PlainText.line("not read: \(text)"))
     }
 }
 

@@ -75,8 +75,8 @@ struct CheckVerb: ParsableCommand {
                     packs: report.packs, packs_read: report.packsRead, bytes_read: report.bytesRead,
                     unused_packs: report.unusedPacks, suggest_prune: report.unusedPacks > 0))
         }
-        for problem in report.problems { context.output.error("error: \(problem)") }
-        if report.furtherProblems > 0 { context.output.error("error: \(report.furtherProblems) more") }
+        for problem in report.problems { context.warn("error: \(problem)") }
+        if report.furtherProblems > 0 { context.warn("error: \(report.furtherProblems) more") }
         context.say(
             "\(Amount.count(report.snapshots, "snapshot")), \(Amount.count(report.trees, "tree")), "
                 + "\(Amount.count(report.blobs, "blob")) in \(Amount.count(report.packs, "pack"))")

@@ -64,7 +64,7 @@ struct DiffVerb: ParsableCommand {
                     try context.write(json: Change(path: change.path, modifier: change.modifier))
                 } else {
                     let padding = String(repeating: " ", count: max(1, 5 - change.modifier.count))
-                    context.output.out(change.modifier + padding + change.path + "\n")
+                    context.output.out(change.modifier + padding + PlainText.name(change.path) + "\n")
                 }
             }
             if options.json {

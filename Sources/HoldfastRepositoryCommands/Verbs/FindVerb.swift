@@ -1,4 +1,5 @@
 import ArgumentParser
+import HoldfastCommands
 import HoldfastModel
 import HoldfastRepository
 
@@ -56,7 +57,7 @@ struct FindVerb: ParsableCommand {
                         if matches.isEmpty {
                             context.say("in snapshot \(record.shortID) of \(times.text(record.time)):")
                         }
-                        context.output.out((long ? times.line(entry) : entry.path) + "\n")
+                        context.output.out((long ? times.line(entry) : PlainText.name(entry.path)) + "\n")
                     }
                     matches.append(MatchShape(entry))
                     return .enter

@@ -85,7 +85,9 @@ struct ForgetVerb: ParsableCommand {
     @Option(name: [.customShort("g"), .long], help: ArgumentHelp("What makes a group.", valueName: "keys"))
     var groupBy = "host,paths"
 
-    @Flag(name: [.customShort("n"), .long], help: "Show what would be removed, and remove nothing.")
+    @Flag(
+        name: [.customShort("n"), .long],
+        help: "Show what would be removed, with --prune also what it would free; change nothing.")
     var dryRun = false
 
     @Flag(help: "Free the space afterwards.")
@@ -118,14 +120,21 @@ struct ForgetVerb: ParsableCommand {
             throw HoldfastError(.invalidInput, "snapshots are named, and a policy is given", hint: "Give one of them")
         }
         let context = try options.open()
-        let work = {
+        let work: (LockKeeper?) throws -> [SnapshotRecord] = { lock in
             let removed = try ids.isEmpty ? byPolicy(policy, grouping, context) : byName(context)
-            if !dryRun { for record in removed { try context.repository.forget(record.id) } }
+            for record in removed where !dryRun {
+                try lock?.requireHeld()
+                try context.repository.forget(record.id)
+            }
             let verb = dryRun ? "would remove" : "removed"
             context.say("\(verb) \(Amount.count(removed.count, "snapshot"))")
+            return removed
         }
-        if dryRun { try work() } else { try context.repository.whileAlone(work) }
-        if prune { try PruneVerb.run(limits, dryRun: dryRun, context) }
+        let removed = dryRun ? try work(nil) : try context.repository.whileAlone { try work($0) }
+        guard prune else { return }
+        // Without a dry run they are gone, and the plan is made of what is there.
+        let forgotten = Set(dryRun ? removed.map(\.id) : [])
+        try PruneVerb.run(limits, dryRun: dryRun, without: forgotten, context)
     }
 
     private func byName(_ context: VerbContext) throws -> [SnapshotRecord] {

@@ -15,7 +15,8 @@ struct KeyVerb: ParsableCommand {
 }
 
 struct KeyList: ParsableCommand {
-    static let configuration = CommandConfiguration(commandName: "list", abstract: "List the keys.")
+    static let configuration = CommandConfiguration(
+        commandName: "list", abstract: "List the keys; one that is damaged is named.")
 
     @OptionGroup var options: RepositoryOptions
     @OptionGroup var reading: ReadingOptions
@@ -32,16 +33,22 @@ struct KeyList: ParsableCommand {
         try options.reading(reading) { context in
             let keys = try context.repository.keys(current: context.password)
             let times = PlainTime(context.surroundings)
+            for key in keys {
+                if let fault = key.fault { context.output.error("error: key \(key.id) cannot be read: \(fault)") }
+            }
             if options.json {
                 return try context.write(
                     json: keys.map {
                         Shape(
                             current: $0.isCurrent, id: String($0.id.prefix(8)), userName: $0.username,
-                            hostName: $0.hostname, created: times.text($0.created))
+                            hostName: $0.hostname, created: $0.created.map(times.text) ?? "")
                     })
             }
             let rows = keys.map {
-                [($0.isCurrent ? "*" : " ") + $0.id.prefix(8), $0.username, $0.hostname, times.text($0.created)]
+                [
+                    ($0.isCurrent ? "*" : " ") + $0.id.prefix(8), PlainText.name($0.username),
+                    PlainText.name($0.hostname), $0.created.map(times.text) ?? "damaged",
+                ]
             }
             context.output.out(Columns.text([" ID", "User", "Host", "Created"], rows))
         }
@@ -94,8 +101,8 @@ struct KeyRemove: ParsableCommand {
 
     func run() throws {
         let context = try options.open()
-        let removed = try context.repository.whileAlone {
-            try context.repository.removeKey(id, current: context.password)
+        let removed = try context.repository.whileAlone { lock in
+            try context.repository.removeKey(id, current: context.password, lock: lock)
         }
         if options.json { return try context.write(json: ["message_type": "key_removed", "id": removed]) }
         context.say("removed key \(removed.prefix(8)); who had it and kept its file can still read: see 'rekey'")
@@ -116,11 +123,11 @@ struct KeyPassword: ParsableCommand {
             throw HoldfastError(.invalidInput, "the new password is the old one", hint: "Choose another one")
         }
         let cost = try ScryptCost.calibrated(context.surroundings.time)
-        let id = try context.repository.whileAlone {
+        let id = try context.repository.whileAlone { lock in
             let old = try context.repository.keys(current: context.password).filter(\.isCurrent)
             // The new one is there before the old one goes.
             let id = try context.repository.addKey(password, scrypt: cost)
-            for key in old { _ = try context.repository.removeKey(key.id, current: password) }
+            for key in old { _ = try context.repository.removeKey(key.id, current: password, lock: lock) }
             return id
         }
         if options.json { return try context.write(json: ["message_type": "key_added", "id": id]) }

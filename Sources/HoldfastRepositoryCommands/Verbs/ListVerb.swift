@@ -1,4 +1,5 @@
 import ArgumentParser
+import HoldfastCommands
 import HoldfastModel
 import HoldfastRepository
 
@@ -36,7 +37,8 @@ struct ListVerb: ParsableCommand {
                 shape.struct_type = "snapshot"
                 try context.write(json: shape)
             } else {
-                context.say("snapshot \(source.record.shortID) of \(source.record.snapshot.info.paths):")
+                let paths = PlainText.list(source.record.snapshot.info.paths)
+                context.say("snapshot \(source.record.shortID) of \(paths):")
             }
             let times = PlainTime(context.surroundings)
             try context.repository.browse(source.record.id, path: source.path) { entry in
@@ -46,7 +48,7 @@ struct ListVerb: ParsableCommand {
                     if options.json {
                         try context.write(json: NodeShape(entry))
                     } else {
-                        context.output.out((long ? times.line(entry) : entry.path) + "\n")
+                        context.output.out((long ? times.line(entry) : PlainText.name(entry.path)) + "\n")
                     }
                 }
                 return place.isEntered ? .enter : .skip

@@ -79,15 +79,19 @@ struct PruneVerb: ParsableCommand {
         try Self.run(limits, dryRun: dryRun, try options.open())
     }
 
-    static func run(_ limits: PruneLimits.Limits, dryRun: Bool, _ context: VerbContext) throws {
+    /// - Parameter forgotten: what a forget would have removed before, in a dry run.
+    static func run(
+        _ limits: PruneLimits.Limits, dryRun: Bool, without forgotten: Set<SnapshotID> = [], _ context: VerbContext
+    ) throws {
         let meter = ProgressMeter()
         context.store.count(writes: meter)
-        let plan = try plan(limits, context)
+        let plan = try plan(limits, without: forgotten, context)
         if !context.options.json {
+            let keep = "\(dryRun ? "would keep" : "keep") \(Amount.count(plan.packsKept, "pack"))"
+            let removed = plan.packsRemoved + plan.packsUnreferenced
+            context.say("\(keep), rewrite \(plan.packsRepacked) (\(bytes(plan.bytesToCopy))), remove \(removed)")
             context.say(
-                "keep \(Amount.count(plan.packsKept, "pack")), rewrite \(plan.packsRepacked) "
-                    + "(\(bytes(plan.bytesToCopy))), remove \(plan.packsRemoved + plan.packsUnreferenced)")
-            context.say("this frees \(bytes(plan.bytesFreed)) of \(bytes(plan.bytesBefore))")
+                "this \(dryRun ? "would free" : "frees") \(bytes(plan.bytesFreed)) of \(bytes(plan.bytesBefore))")
             context.say("unused afterwards: \(bytes(plan.bytesUnused))")
         }
         var freed = plan.bytesFreed
@@ -105,15 +109,17 @@ struct PruneVerb: ParsableCommand {
     }
 
     /// A limit in bytes is a percentage of what will be there, so it is planned without a limit before.
-    private static func plan(_ limits: PruneLimits.Limits, _ context: VerbContext) throws -> PrunePlan {
+    private static func plan(
+        _ limits: PruneLimits.Limits, without forgotten: Set<SnapshotID>, _ context: VerbContext
+    ) throws -> PrunePlan {
         var options = limits.options
         if let most = limits.unusedBytes {
             options.maxUnusedPercent = 100
-            let free = try context.repository.planPrune(options)
+            let free = try context.repository.planPrune(options, without: forgotten)
             let needed = max(free.bytesBefore - free.bytesFreed - free.bytesUnused, 1)
             options.maxUnusedPercent = min(100 * Double(most) / (Double(needed) + Double(most)), 99.999)
         }
-        return try context.repository.planPrune(options)
+        return try context.repository.planPrune(options, without: forgotten)
     }
 
     private static func bytes(_ count: Int) -> String { Amount.bytes(Int64(max(count, 0))) }

@@ -49,7 +49,9 @@ struct RepairVerb: ParsableCommand {
         if plan.isEmpty {
             context.say("nothing to repair")
         } else if !dryRun {
-            try plan.execute()
+            let writing = ProgressMeter()
+            context.store.count(writes: writing)
+            try context.showing("repairing", writing) { try plan.execute() }
             context.say("repaired")
         }
         if options.json {

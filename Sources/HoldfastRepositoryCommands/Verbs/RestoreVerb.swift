@@ -130,7 +130,7 @@ struct RestoreVerb: ParsableCommand {
                 files += 1
                 bytes += entry.size
             }
-            if !choice.isOnlyOnTheWay(path) { context.say(path) }
+            if !choice.isOnlyOnTheWay(path) { context.say(PlainText.name(path)) }
             return .enter
         }
         if options.json {
@@ -155,8 +155,8 @@ struct RestoreVerb: ParsableCommand {
         let report = try context.showing("restoring", meter) {
             try context.repository.restore(source.treePath, to: path, options: settings)
         }
-        for remark in report.remarks { context.output.error("note: \(remark)") }
-        for problem in report.problems { context.output.error("not restored: \(problem)") }
+        for remark in report.remarks { context.warn("note: \(remark)") }
+        for problem in report.problems { context.warn("not restored: \(problem)") }
         var problems = report.problems.count
         var verified: Int?
         if verify {
@@ -167,7 +167,7 @@ struct RestoreVerb: ParsableCommand {
                     source.treePath, in: path, meter: reading,
                     excludes: overwrite == .never ? settings.excludes : choice.excludes)
             }
-            for problem in result.problems { context.output.error("not as in the snapshot: \(problem)") }
+            for problem in result.problems { context.warn("not as in the snapshot: \(problem)") }
             problems += result.problems.count
             verified = result.files
         }

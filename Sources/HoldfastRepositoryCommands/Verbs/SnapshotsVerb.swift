@@ -57,8 +57,11 @@ enum SnapshotTable {
             header,
             rows.map { record, reasons in
                 let info = record.snapshot.info
-                return [record.shortID, times.text(record.time), info.hostname, info.tags.joined(separator: ",")]
-                    + (hasReasons ? [reasons.joined(separator: ", ")] : []) + [info.paths.joined(separator: ", ")]
+                let (tags, paths) = (info.tags.map(PlainText.name), info.paths.map(PlainText.name))
+                return [
+                    record.shortID, times.text(record.time), PlainText.name(info.hostname), tags.joined(separator: ","),
+                ] + (hasReasons ? [PlainText.line(reasons.joined(separator: ", "))] : [])
+                    + [paths.joined(separator: ", ")]
             })
     }
 }
@@ -72,9 +75,9 @@ struct SnapshotGrouping {
 
         var text: String {
             var parts: [String] = []
-            if let host { parts.append("host '\(host)'") }
-            if let paths { parts.append("paths [\(paths.joined(separator: ", "))]") }
-            if let tags { parts.append("tags [\(tags.joined(separator: ", "))]") }
+            if let host { parts.append("host '\(PlainText.line(host))'") }
+            if let paths { parts.append("paths \(PlainText.list(paths))") }
+            if let tags { parts.append("tags \(PlainText.list(tags))") }
             return parts.joined(separator: ", ")
         }
     }

@@ -47,16 +47,10 @@ struct HouseOperations: Operations {
 
     func deleteProject(_ id: ProjectID, withProduction: Bool) throws -> [String] {
         try catalogue.checkProjectIsUnused(id, withProduction: withProduction)
-        let environments = try catalogue.environments(in: id)
-        for var environment in environments where environment.status != .inactive {
-            // The status comes first: whoever watches must not start again what is stopped here.
-            environment.status = .inactive
-            try catalogue.update(environment)
-            try house.supervisors.publishRoutes()
-            try house.supervisors.stop(environment.id)
+        // Afterwards nobody finds it; what a crash leaves behind are folders that belong to nothing.
+        let environments = try ProjectRemoval(house: house).stop(id) {
+            try catalogue.deleteProject(id, withProduction: withProduction)
         }
-        // From here on nobody finds it; what a crash leaves behind are folders that belong to nothing.
-        try catalogue.deleteProject(id, withProduction: withProduction)
         var left: [String] = []
         for environment in environments {
             let layout = house.layout(environment.id)
@@ -80,24 +74,32 @@ struct HouseOperations: Operations {
         let project = Project(
             id: request.id ?? .random(), title: request.title, defaultBranch: request.defaultBranch,
             region: request.region, timeZone: request.timeZone, createdAt: house.time.now())
-        let directory = home.gitDirectory(project.id)
-        let wasThere = FileManager.default.fileExists(atPath: directory)
-        try catalogue.createProject(project)
-        do {
-            try FileManager.default.createDirectory(
-                atPath: (directory as NSString).deletingLastPathComponent, withIntermediateDirectories: true,
-                attributes: [.posixPermissions: 0o700])
-            let repository = try GitRepository.create(path: directory, defaultBranch: project.defaultBranch)
-            try hooks.install(in: repository, project: project.id)
-            try house.repositories.create(project.id)
-        } catch {
-            try? catalogue.removeProject(project.id)
-            // What was made here and has never held anything; else the id could not be used again.
-            if !wasThere { try? FileManager.default.removeItem(atPath: directory) }
-            throw error
+        try making(project).begin {
+            try catalogue.createProject(project)
+            house.reached(.projectRecorded)
         }
         house.noteFacts(of: project.id)
         return project
+    }
+
+    /// Goes on with projects whose making a crash cut short; one that cannot be finished keeps nobody from the others.
+    func finishProjects() throws {
+        for project in try catalogue.projects() {
+            do {
+                let making = making(project)
+                guard try making.isLeft() else { continue }
+                try making.finish()
+                house.logger.notice(
+                    "finished a project whose making had been cut short", metadata: ["project": "\(project.id)"])
+            } catch {
+                house.logger.error(
+                    "a project cannot be finished", metadata: ["project": "\(project.id)", "error": "\(error)"])
+            }
+        }
+    }
+
+    private func making(_ project: Project) -> UnfinishedProject {
+        UnfinishedProject(project: project, catalogue: catalogue, house: house, home: home, hooks: hooks)
     }
 
     func repositoryKey(of project: ProjectID) throws -> API.RepositoryKey {

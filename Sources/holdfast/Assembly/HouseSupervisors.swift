@@ -48,6 +48,20 @@ struct HouseSupervisors: Supervisors {
             })
     }
 
+    func strangers(of environment: EnvironmentID?) -> [String] {
+        var lines: [String] = []
+        if let status = try? gateway.status() {
+            lines += [OtherVersion.line("The gateway", status.version, status.pid)].compactMap { $0 }
+        }
+        guard let environment else { return lines }
+        let layout = EnvironmentLayout(home: home.path, run: home.run, environment: environment)
+        if let status = try? SupervisorClient(socketPath: layout.socket).status() {
+            let line = OtherVersion.line("The environment's supervisor", status.version, status.pid)
+            lines += [line].compactMap { $0 }
+        }
+        return lines
+    }
+
     /// - Parameter beside: app name -> port, where that is not the one on record.
     private func routes(of environment: Environment, _ beside: [String: Int]) throws -> [GatewayRoute] {
         let layout = EnvironmentLayout(home: home.path, run: home.run, environment: environment.id)

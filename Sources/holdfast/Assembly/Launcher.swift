@@ -14,11 +14,13 @@ struct Launcher: Sendable {
     /// Two threads that miss the same process must not both start it.
     private let starting = NSLock()
     private let changing = EnvironmentLocks()
+    private let versions: OtherVersion
 
     init(home: StateDirectory, settings: Settings, logger: Logger) {
         self.home = home
         self.settings = settings
         self.logger = logger
+        versions = OtherVersion(logger: logger)
     }
 
     /// Makes sure that a gateway answers.
@@ -28,7 +30,10 @@ struct Launcher: Sendable {
     @discardableResult
     func ensureGateway(listen: String) throws -> Int {
         let client = GatewayClient(socketPath: home.gatewaySocket, timeout: .seconds(2))
-        if let status = try? client.status() { return status.port }
+        if let status = try? client.status() {
+            versions.note("The gateway", status.version, status.pid)
+            return status.port
+        }
         starting.lock()
         defer { starting.unlock() }
         if let status = try? client.status() { return status.port }
@@ -47,7 +52,10 @@ struct Launcher: Sendable {
     ) throws -> SupervisorClient {
         let layout = EnvironmentLayout(home: home.path, run: home.run, environment: environment)
         let client = SupervisorClient(socketPath: layout.socket)
-        if (try? client.status()) != nil { return client }
+        if let status = try? client.status() {
+            versions.note("The supervisor of environment \(environment)", status.version, status.pid)
+            return client
+        }
         return try changing.alone(environment) {
             if (try? client.status()) != nil { return client }
             guard condition() else {
@@ -83,6 +91,7 @@ struct Launcher: Sendable {
         var arguments = ["supervise", "--home", home.path, "--run", home.run, "--environment", environment.rawValue]
         if let user = settings.environmentUser { arguments += ["--user", user] }
         if let limit = settings.logLimitMebibytes { arguments += ["--log-limit", "\(limit)"] }
+        if let seconds = settings.appReadySeconds { arguments += ["--app-ready", "\(seconds)"] }
         try start(arguments, log: log)
         _ = try waitFor("the supervisor of environment \(environment)", log: log) { try client.status() }
         return client

@@ -45,6 +45,7 @@ final class Parts: Sendable {
         // First what was open: where the gateway leads to says how far an interrupted switch had come.
         try runner.start()
         try house.supervisors.publishRoutes()
+        try operations.finishProjects()
         // What a crash kept from the sites, and what an older version never wrote.
         for project in try catalogue.projects() { house.noteFacts(of: project.id) }
         try receiver.catchUp()

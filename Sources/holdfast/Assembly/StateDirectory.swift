@@ -21,6 +21,8 @@ struct StateDirectory: Sendable {
     /// What may be removed at any time.
     var cache: String { "\(path)/cache" }
     var lock: String { "\(path)/serve.lock" }
+    /// There while a project is being made.
+    func unfinishedMark(_ project: ProjectID) -> String { "\(path)/projects/\(project).unfinished" }
     func gitDirectory(_ project: ProjectID) -> String { "\(path)/projects/\(project)/repository.git" }
 
     var run: String { RunDirectory.path(home: path) }
@@ -85,6 +87,8 @@ struct Settings: Codable, Sendable {
     var deletionGraceSeconds: Int?
     /// Mebibytes that a log may have; nil for 64.
     var logLimitMebibytes: Int?
+    /// Seconds that an app may take until it listens; nil for 60.
+    var appReadySeconds: Int?
     /// From the closing of the gate until a new state that could not run beside the old one is up; nil for 12000.
     var switchReadyMilliseconds: Int?
 
@@ -137,12 +141,12 @@ struct Settings: Codable, Sendable {
                 .invalidInput, "quorum in \(home.settings) is \(quorum)", hint: "Use 1 to \(sites.count)")
         }
         guard (1...86_400).contains(buildTimeoutSeconds ?? 900), (1...1_048_576).contains(logLimitMebibytes ?? 64),
-            (1000...20_000).contains(switchReadyMilliseconds ?? 12_000)
+            (1000...20_000).contains(switchReadyMilliseconds ?? 12_000), (1...3600).contains(appReadySeconds ?? 60)
         else {
             throw HoldfastError(
                 .invalidInput, "a time or a size in \(home.settings) is out of range",
                 hint: "Use buildTimeoutSeconds from 1 to 86400, logLimitMebibytes from 1, switchReadyMilliseconds "
-                    + "from 1000 to 20000")
+                    + "from 1000 to 20000, appReadySeconds from 1 to 3600")
         }
         guard (0...31_622_400).contains(deletionGraceSeconds ?? 86_400) else {
             throw HoldfastError(

@@ -43,6 +43,9 @@ struct SuperviseVerb: ParsableCommand {
     @Option(help: ArgumentHelp("The size at which a log is put aside.", valueName: "mebibytes"))
     var logLimit: Int?
 
+    @Option(help: ArgumentHelp("How long an app may take until it listens.", valueName: "seconds"))
+    var appReady: Int?
+
     @Option(help: ArgumentHelp("The environment's immutable id.", valueName: "id"))
     var environment: String
 
@@ -50,13 +53,19 @@ struct SuperviseVerb: ParsableCommand {
         guard (1...1_048_576).contains(logLimit ?? 1) else {
             throw HoldfastError(.invalidInput, "--log-limit is \(logLimit ?? 0)", hint: "Use 1 to 1048576")
         }
+        guard (1...3600).contains(appReady ?? 1) else {
+            throw HoldfastError(.invalidInput, "--app-ready is \(appReady ?? 0)", hint: "Use 1 to 3600")
+        }
         guard let id = EnvironmentID(environment) else {
             throw HoldfastError(.invalidInput, "'\(environment)' is not the id of an environment")
         }
         let home = options.stateDirectory
         try SupervisorEntry.run(
-            home: home.path, run: runDirectory ?? home.run, environment: id, user: user,
-            logLimit: logLimit.map { $0 << 20 })
+            home: home.path, run: runDirectory ?? home.run, environment: id, user: user
+        ) { options in
+            if let logLimit { options.logLimit = logLimit << 20 }
+            if let appReady { options.appReady = .seconds(appReady) }
+        }
     }
 }
 

@@ -145,6 +145,30 @@ struct LayoutTests {
         #expect(throws: HoldfastError.self) { try layout.removeUnnamed(["../../etc"]) }
     }
 
+    @Test func `what a switch leaves behind is on record before it, goes once it is done, and can be taken back`()
+        throws
+    {
+        let home = try ScratchHome()
+        let layout = home.layout
+        let old = "apps/app/1"
+        try FileManager.default.createDirectory(atPath: layout.absolute(old), withIntermediateDirectories: true)
+        var state = home.state()
+        state.apps = ["app": old]
+        try layout.writeCurrent(state)
+        try layout.note(aside: [old, old, "apps/app/7"])
+        // Still live.
+        #expect(try layout.removeAside() == [])
+        #expect(access(try layout.absolute(old), F_OK) == 0)
+        try layout.note(aside: [old])
+        state.apps = ["app": "apps/app/2"]
+        try layout.writeCurrent(state)
+        layout.forget(aside: [old])
+        #expect(try layout.removeAside() == [])
+        try layout.note(aside: [old])
+        #expect(try layout.removeAside() == [old])
+        #expect(access(layout.asideFile, F_OK) != 0)
+    }
+
     @Test func `a tree that is deeper than a path can be is removed with its environment`() throws {
         let home = try ScratchHome()
         let deep = "\(home.layout.directory)/mounts/deep"

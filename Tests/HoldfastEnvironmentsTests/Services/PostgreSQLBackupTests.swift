@@ -117,7 +117,7 @@ import Testing
     }
 
     @Test func `recovery that cannot reach its mark is reported, not taken for good`() throws {
-        let fixture = try PostgreSQLFixture()
+        let fixture = try PostgreSQLFixture { $0.startPatience = .seconds(4) }
         let source = try fixture.instance(1)
         _ = try fixture.start(source)
         // A restore point before the stop lies before the copy is consistent: the wrong order.

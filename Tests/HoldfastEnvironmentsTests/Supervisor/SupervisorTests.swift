@@ -78,6 +78,30 @@ import Testing
         #expect(error?.code == .conflict)
     }
 
+    @Test func `the ports of apps that ran aside are given back when the last of these has gone, and not before`()
+        throws
+    {
+        let playground = try SupervisedPlayground()
+        try playground.layout.writeCurrent(playground.state())
+        try playground.startHere()
+        try playground.client.apply()
+        let live = try playground.layout.readPorts()
+        func port() throws -> Int? { try PortRegistry(file: playground.layout.portsFile).all["aside:ledger"] }
+        _ = try playground.makeApp(2)
+        // With a mount of its own: the two would write the same file.
+        let next = playground.state(generation: 2, app: 2, mount: 2)
+        #expect(try playground.client.startAppsAside(next)["ledger"] == port())
+        #expect(try port() != nil)
+        try playground.client.dropAside()
+        #expect(try port() == nil)
+        #expect(try playground.layout.readPorts() == live)
+        // One that the next apply takes over keeps its port.
+        #expect(try playground.client.startAppsAside(next)["ledger"] == port())
+        try playground.layout.writeCurrent(next)
+        try playground.client.dropAside()
+        #expect(try port() != nil)
+    }
+
     @Test func `a service aside that is not wanted is stopped and leaves the live one alone`() throws {
         let playground = try SupervisedPlayground()
         try playground.layout.writeCurrent(playground.state())

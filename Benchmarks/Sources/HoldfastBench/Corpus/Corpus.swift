@@ -8,7 +8,7 @@ enum CorpusKind: String, CaseIterable, Codable, Sendable {
 }
 
 /// How much of it.
-struct CorpusSize: Sendable, Hashable {
+struct CorpusSize: Codable, Sendable, Hashable {
     /// Of the sizes below.
     var percent = 100
     var seed: UInt64 = 1

@@ -21,6 +21,6 @@ enum CorpusCommand {
     }
 
     static func arguments(_ verb: String, _ kind: CorpusKind, _ options: Options) -> [String] {
-        ["corpus", verb, kind.rawValue, "\(options.size.percent)", "\(options.size.seed)", options.work]
+        ["corpus", verb, kind.rawValue, "\(options.size(kind).percent)", "\(options.seed)", options.work]
     }
 }

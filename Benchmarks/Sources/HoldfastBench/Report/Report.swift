@@ -11,7 +11,7 @@ struct Report {
 
     private struct File: Encodable {
         var machine: Machine
-        var scale: Int
+        var scale: [String: Int]
         var seed: UInt64
         var complete: Bool
         var rows: [Row]
@@ -27,8 +27,9 @@ struct Report {
         for index in limits.indices { limits[index].round() }
         return try encoder.encode(
             File(
-                machine: machine, scale: options.size.percent, seed: options.size.seed, complete: isComplete,
-                rows: rows, limits: limits))
+                machine: machine,
+                scale: Dictionary(uniqueKeysWithValues: options.scale.map { ($0.key.rawValue, $0.value) }),
+                seed: options.seed, complete: isComplete, rows: rows, limits: limits))
     }
 
     /// Ours, restic's, borg's, and ours divided by restic's.

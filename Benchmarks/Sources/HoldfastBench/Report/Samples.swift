@@ -62,27 +62,39 @@ func median(_ values: [Double]) -> Double {
 /// Keeps what was measured in a file, a line each, for a run that goes on.
 struct SampleStore {
     private enum Line: Codable {
+        case size(CorpusKind, CorpusSize)
         case sample(Sample)
         case limit(LimitRow)
     }
 
     let path: String
 
-    /// - Throws: if the file cannot be read. A line that was cut counts as none.
-    func load() throws -> Samples {
+    /// - Throws: if the file cannot be read, or is of corpora of another size. A line that was cut counts as none.
+    func load(_ size: (CorpusKind) -> CorpusSize) throws -> Samples {
         var samples = Samples()
-        guard Files.exists(path) else { return samples }
+        guard Files.exists(path) else {
+            try begin(size)
+            return samples
+        }
         for line in try String(contentsOfFile: path, encoding: .utf8).split(separator: "\n") {
             switch try? JSONDecoder().decode(Line.self, from: Data(line.utf8)) {
+            case .size(let kind, let other) where other != size(kind):
+                throw BenchError(
+                    "'\(path)' is of a run with --scale \(kind.rawValue)=\(other.percent) --seed \(other.seed)")
             case .sample(let sample): samples.add([sample])
             case .limit(let limit): samples.limits.append(limit)
-            case nil: continue
+            case .size, nil: continue
             }
         }
         return samples
     }
 
-    func clear() throws { try Files.remove(path) }
+    /// Forgets what was there.
+    func begin(_ size: (CorpusKind) -> CorpusSize) throws {
+        try Files.remove(path)
+        try append(lines: CorpusKind.allCases.map { .size($0, size($0)) })
+    }
+
     func append(_ samples: [Sample]) throws { try append(lines: samples.map { .sample($0) }) }
     func append(limits: [LimitRow]) throws { try append(lines: limits.map { .limit($0) }) }
 

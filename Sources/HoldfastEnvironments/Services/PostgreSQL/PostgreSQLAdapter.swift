@@ -17,6 +17,8 @@ package struct PostgreSQLAdapter: ServiceAdapter {
         package var statementTimeout: Duration = .seconds(60)
         /// For the recovery of a restored server.
         package var recoveryTimeout: Duration = .seconds(3600)
+        /// Without its lock file a server that is recovered is being started for so long, and has ended then.
+        package var startPatience: Duration = .seconds(10)
         /// Transactions open for longer are named before a backup.
         package var longTransaction: Duration = .seconds(5)
         package var time: any TimeSource = SystemTime()

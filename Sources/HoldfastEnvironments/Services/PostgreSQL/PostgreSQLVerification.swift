@@ -44,7 +44,7 @@ struct PostgreSQLVerification {
                 gone = nil
             } else {
                 // Gone for a moment only while it is being started.
-                let limit = gone ?? Deadline(after: .seconds(10), time: adapter.options.time)
+                let limit = gone ?? Deadline(after: adapter.options.startPatience, time: adapter.options.time)
                 gone = limit
                 if limit.hasPassed { throw notRecovered("its server has ended") }
             }
