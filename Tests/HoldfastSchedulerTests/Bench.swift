@@ -52,6 +52,7 @@ private struct NoProcesses: Supervisors, ProcessFreezer {
     func stop(_ environment: EnvironmentID) throws { throw none }
     func publishRoutes(beside: [EnvironmentID: [String: Int]]) throws {}
     func routedPorts(_ environment: EnvironmentID) throws -> Set<Int> { [] }
+    func strangers(of environment: EnvironmentID?) -> [String] { [] }
     func beginFreeze(_ environment: EnvironmentID, lease: Duration) throws -> any FreezeLease { throw none }
 }
 
