@@ -16,6 +16,8 @@ struct RecoveryTests {
         #expect(try installation.post("lost") == 201)
         let before = try listing(installation)
         #expect(before.count == 2)
+        let protected = String(before[1].split(separator: ",")[0])
+        try installation.must("backup:protect", protected, "-p", installation.project, "-e", "main")
 
         let away = installation.home + ".away"
         let kit = away + "/kit.json"
@@ -62,6 +64,9 @@ struct RecoveryTests {
 
         try installation.start()
         #expect(try listing(installation) == before)
+        let refused = try installation.holdfast(
+            "backup:delete", protected, "-p", installation.project, "-e", "main", "-y", "--now")
+        #expect(refused.status != 0 && refused.errors.contains("protected"), "\(refused.errors)")
         let types = try installation.must(
             "environment:list", "-p", installation.project, "--format", "csv", "--no-header", "-c", "id,type")
         #expect(types.contains("main,production"), "\(types)")
