@@ -49,17 +49,29 @@ import Testing
         try test.restic.check()
     }
 
-    @Test func `a hole of 256 GiB is backed up without reading it, and listed by restic with its size`() throws {
+    @Test func `a file of 1 TiB that is nearly all hole is backed up, listed by restic, and restored with its holes`()
+        throws
+    {
         let directory = try ScratchFolder()
         let test = try TestRepository(directory)
         try makeDirectory(directory("data"))
-        try makeSparse(directory("data/huge"), size: 256 << 30, data: [(128 << 30, Array("here".utf8))])
+        try makeSparse(directory("data/huge"), size: 1 << 40, data: [(1 << 39, Array("here".utf8))])
         let finished = try test.backUp(directory("data")).finished
-        #expect(finished.logicalBytes == 256 << 30 && finished.addedBytes < 16 << 20)
+        #expect(finished.logicalBytes == 1 << 40 && finished.addedBytes < 16 << 20)
         let listing = try test.restic.expect("ls", "--json", "latest", "/data")
-        #expect(listing.contains("\"size\":\(256 << 30)"))
+        #expect(listing.contains("\"size\":\(1 << 40)"))
         let dump = try test.repository.list(finished.id, path: "/data")
-        #expect(dump.map(\.size) == [256 << 30])
+        #expect(dump.map(\.size) == [1 << 40])
+
+        #expect(try test.restore(finished.id, to: "out").problems == [])
+        let descriptor = open(directory("out/huge"), O_RDONLY)
+        defer { close(descriptor) }
+        var status = stat()
+        try #require(fstat(descriptor, &status) == 0)
+        #expect(status.st_size == 1 << 40 && status.st_blocks * 512 < 64 << 20)
+        var found = [UInt8](repeating: 1, count: 8)
+        #expect(pread(descriptor, &found, 8, (1 << 39) - 2) == 8)
+        #expect(found == [0, 0] + Array("here".utf8) + [0, 0])
     }
 
     private func run(_ program: String, _ arguments: String...) throws -> Int32 {

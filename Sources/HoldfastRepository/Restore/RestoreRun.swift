@@ -184,12 +184,14 @@ final class RestoreRun: @unchecked Sendable {
             }
         }
         guard let plain else { return }
-        for use in plan.uses[uses] { try attempt(use.file) { try write(plain, use) } }
+        // What is used once is no run of zeros, so most blobs are not looked at.
+        let isZero = uses.count > 1 && plain.isZero
+        for use in plan.uses[uses] { try attempt(use.file) { try write(plain, use, isZero: isZero) } }
     }
 
     // MARK: Writing
 
-    private func write(_ plain: UnsafeRawBufferPointer, _ use: BlobUse) throws {
+    private func write(_ plain: UnsafeRawBufferPointer, _ use: BlobUse, isZero: Bool) throws {
         meter?.add(bytes: plain.count)
         let file = plan.files[Int(use.file)]
         if file.chunks == 1 {
@@ -199,7 +201,13 @@ final class RestoreRun: @unchecked Sendable {
         }
         guard let descriptor = try openForPiece(use.file, file) else { return }
         // The kernel lets one thread write into a file, and the others spin.
-        try turns[Int(use.file) % turns.count].locked { try write(plain, use, descriptor, file) }
+        try turns[Int(use.file) % turns.count].locked {
+            if isZero && file.mayHaveHoles {
+                try leaveHole(plain.count, use, descriptor, file)
+            } else {
+                try write(plain, use, descriptor, file)
+            }
+        }
         let isLast = condition.locked { () -> Bool in
             progress[use.file]?.remaining -= 1
             guard let state = progress[use.file], state.remaining == 0, !state.hasFailed else { return false }
@@ -223,6 +231,15 @@ final class RestoreRun: @unchecked Sendable {
                 throw systemError("write", display(file.node.name))
             }
             written += count
+        }
+    }
+
+    /// Writes nothing: the file is new, and what was never written of it reads as zeros.
+    private func leaveHole(_ count: Int, _ use: BlobUse, _ descriptor: Descriptor, _ file: PlannedFile) throws {
+        var status = stat()
+        let end = off_t(use.offset) + off_t(count)
+        guard fstat(descriptor.raw, &status) == 0, status.st_size >= end || ftruncate(descriptor.raw, end) == 0 else {
+            throw systemError("write", display(file.node.name))
         }
     }
 

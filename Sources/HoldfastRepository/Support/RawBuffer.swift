@@ -56,6 +56,12 @@ final class RawBuffer {
 extension UnsafeRawBufferPointer {
     static var empty: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: nil, count: 0) }
 
+    /// Whether there are bytes, and all of them are 0.
+    var isZero: Bool {
+        guard let base = baseAddress, count > 0, self[0] == 0 else { return false }
+        return memcmp(base, base + 1, count - 1) == 0
+    }
+
     /// A part of these bytes; nil if it is not all within them. In an optimised build a subscript does not look: use
     /// this for every range that comes from stored data, or for bytes that come from a store.
     func part(_ range: Range<Int>) -> UnsafeRawBufferPointer? {
