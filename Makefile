@@ -3,7 +3,7 @@ CONFIGURATION ?= release
 SWIFT_BUILD = swift build -c $(CONFIGURATION)
 BINARY = .build/$(CONFIGURATION)/holdfast
 
-.PHONY: demo test build check format bench fuzz crash clean dependencies help
+.PHONY: demo test build check lint format bench fuzz crash clean dependencies help
 
 help:
 	@echo "make demo     the whole story on a real environment, left running until interrupted (ONCE=1 ends by itself)"
@@ -28,16 +28,18 @@ demo: build
 
 # One build for binary and tests; the tests start the binary, so both are built before any of them runs. One test at a
 # time: many of them start servers, and measure what a hold does to requests. What failed is said again at the end.
-test: dependencies
+test: dependencies lint
 	@[ -x $(BINARY) ] || echo "Building; the first time this takes about ten minutes on two cores."
 	$(SWIFT_BUILD) --build-tests
 	HOLDFAST_BINARY=$(abspath $(BINARY)) Scripts/repeat-failures \
 		swift test -c $(CONFIGURATION) --skip-build --no-parallel
 
-check: dependencies
-	swift format lint --strict --recursive Sources Tests Package.swift
+check: dependencies lint
 	swift build -c $(CONFIGURATION) --explicit-target-dependency-import-check error
 	swift test -c $(CONFIGURATION) --filter TidyTests
+
+lint:
+	swift format lint --strict --recursive Sources Tests Package.swift
 
 format:
 	swift format --in-place --recursive Sources Tests Package.swift
