@@ -17,6 +17,13 @@ let nioHTTP1 = Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio")
 let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
 let yams = Target.Dependency.product(name: "Yams", package: "Yams")
 
+/// Programs carry Swift's own libraries in themselves: they start faster and run where there is no Swift.
+let selfContained: [LinkerSetting] = [
+    .unsafeFlags([
+        "-static-stdlib", "-lCoreFoundation", "-l_FoundationICU", "-l_FoundationCShims", "-l_FoundationCollections",
+    ])
+]
+
 let package = Package(
     name: "holdfast",
     products: [
@@ -114,11 +121,13 @@ let package = Package(
                 "HoldfastModel",
                 "HoldfastRepository", "HoldfastRepositoryCommands", "HoldfastRetention", "HoldfastScheduler",
                 "HoldfastServer", argumentParser, logging,
-            ]),
+            ],
+            linkerSettings: selfContained),
 
         // MARK: Proofs: the engine in processes of its own, for tests, and the fuzzer; not installed
         .executableTarget(
-            name: "HoldfastProof", dependencies: ["HoldfastBlobStore", "HoldfastModel", "HoldfastRepository"]),
+            name: "HoldfastProof", dependencies: ["HoldfastBlobStore", "HoldfastModel", "HoldfastRepository"],
+            linkerSettings: selfContained),
 
         // MARK: Tests
         .target(name: "HoldfastTestSupport", dependencies: ["HoldfastBlobStore", "HoldfastModel"]),

@@ -10,6 +10,8 @@ struct Run {
     private let own: String
     private let machine = Machine()
     private let store: SampleStore
+    /// Restored trees, until the end of the run.
+    private var aside: String { "\(options.work)/aside" }
 
     init(_ options: Options) throws {
         self.options = options
@@ -29,7 +31,7 @@ struct Run {
             if !corpus.isComplete { say("Making corpus \(kind.rawValue), \(options.size(kind).bytes(kind) >> 20) MiB") }
             try helper(CorpusCommand.arguments("make", kind, options))
             if options.measuresLimits && !samples.hasLimits(of: kind) {
-                let limits = try Limits(own: own, work: options.work).measure(corpus)
+                let limits = try Limits(own: own, work: options.work, aside: aside).measure(corpus)
                 samples.limits += limits
                 try store.append(limits: limits)
             }
@@ -42,6 +44,7 @@ struct Run {
             }
             if !options.keepsCorpora { try Files.remove(corpus.directory) }
         }
+        try Files.remove(aside)
         let report = try write(samples, isComplete: true)
         FileHandle.standardOutput.write(Data(report.table.utf8))
         if let output = options.output { say("Wrote \(output)") }
@@ -87,7 +90,7 @@ struct Run {
                 }
                 if step == .restore {
                     if number == 1 { try helper(["corpus", "compare", corpus.data, tool.restored(corpus.data)]) }
-                    try Files.remove(tool.restoreFolder)
+                    try Files.setAside(tool.restoreFolder, in: aside)
                 }
             }
         }
