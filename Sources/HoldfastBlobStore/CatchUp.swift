@@ -3,7 +3,7 @@ import HoldfastModel
 /// What a site lacked, and what it was given.
 public struct SiteCatchUp: Sendable, Hashable {
     public let site: String
-    /// Objects that were copied to it, and their bytes.
+    /// Objects that were copied to it, or replaced on it, and their bytes.
     public internal(set) var copied = 0
     public internal(set) var bytes: Int64 = 0
     /// Objects that were removed on it because they were deleted while it was away.
@@ -22,22 +22,22 @@ public struct SiteCatchUp: Sendable, Hashable {
 }
 
 /// What a catch-up copies, and between whom.
-public struct CatchUpScope {
+package struct CatchUpScope {
     /// How many bytes to copy at most; one object may go beyond it.
-    public var limit: Int64
+    package var limit: Int64
     /// Compare the packs too if keys, index files and snapshots are the same everywhere.
-    public var comparesPacks: Bool
+    package var comparesPacks: Bool
     /// What deletion records name: it is not copied, and snapshots and keys are removed where they still are.
-    public var deleted: Set<BlobName>
+    package var deleted: Set<BlobName>
     /// Whether the bytes of a config are this repository's: other sites are neither read nor changed.
-    public var isOurs: ([UInt8]) -> Bool
+    package var isOurs: ([UInt8]) -> Bool
     /// Whether the bytes are those that the name, a hash, stands for; never asked for a config.
-    public var isGood: (BlobName, [UInt8]) -> Bool
+    package var isGood: (BlobName, [UInt8]) -> Bool
     /// False for what somebody has decided to delete, so that a site that did not hear of it does not bring it back.
     /// Asked for each object that would be copied.
-    public var isWanted: (BlobName) -> Bool
+    package var isWanted: (BlobName) -> Bool
 
-    public init(
+    package init(
         limit: Int64, comparesPacks: Bool, deleted: Set<BlobName> = [], isOurs: @escaping ([UInt8]) -> Bool,
         isGood: @escaping (BlobName, [UInt8]) -> Bool, isWanted: @escaping (BlobName) -> Bool = { _ in true }
     ) {
@@ -61,7 +61,7 @@ extension ReplicatedBlobStore {
     ///
     /// - Parameter copied: called after each object, with what its site has got so far.
     /// - Returns: one for each site, in the order of `sites`.
-    public func catchUp(_ scope: CatchUpScope, copied: (SiteCatchUp) -> Void = { _ in }) -> [SiteCatchUp] {
+    package func catchUp(_ scope: CatchUpScope, copied: (SiteCatchUp) -> Void = { _ in }) -> [SiteCatchUp] {
         guard sites.count > 1 else { return [] }
         var run = CatchingUp(store: self, scope: scope)
         for kind in [BlobKind.snapshot, .index, .deletion, .key, .config] { run.list(kind) }
@@ -132,10 +132,11 @@ private struct CatchingUp {
             }
     }
 
-    /// Sites that lack an object, or have it shorter than another.
+    /// Sites that lack an object. If its copies differ in length it is all of them: only the bytes tell which is right.
     private func needing(_ sizes: [Int: Int]) -> [Int] {
-        let size = sizes.values.max() ?? 0
-        return members.sorted().filter { reports[$0].isReachable && sizes[$0] ?? -1 < size }
+        let reachable = members.filter { reports[$0].isReachable }
+        let isUniform = Set(reachable.compactMap { sizes[$0] }).count < 2
+        return reachable.filter { !isUniform || sizes[$0] == nil }.sorted()
     }
 
     /// Removes deleted objects of a kind where they still are; from a site that got all that was due to it so far.
@@ -164,7 +165,8 @@ private struct CatchingUp {
                 do {
                     let bytes = try good ?? read(name, from: sizes)
                     good = bytes
-                    try give(name, bytes, to: site, holders: sizes.keys.filter { !needing.contains($0) })
+                    if sizes[site] == bytes.count, try store.sites[site].store.get(name) == bytes { continue }
+                    try give(name, bytes, to: site, holders: sizes.keys.filter { $0 != site })
                     copied(reports[site])
                 } catch {
                     reports[site].missing += 1

@@ -22,15 +22,15 @@ public struct HealReport: Sendable, Hashable {
 }
 
 /// What a healing looks at, and what it must not bring back.
-public struct HealScope: Sendable {
+package struct HealScope: Sendable {
     /// Whether every copy of an object is read and verified, even if all have the same size.
-    public var reads: @Sendable (BlobName) -> Bool
+    package var reads: @Sendable (BlobName) -> Bool
     /// What was deleted on purpose: it is removed where it still is, and never copied.
-    public var deleted: Set<BlobName>
+    package var deleted: Set<BlobName>
     /// Sites that are neither read nor changed, by name, with the reason: nobody knows what they hold.
-    public var leftOut: [String: HoldfastError]
+    package var leftOut: [String: HoldfastError]
 
-    public init(
+    package init(
         deleted: Set<BlobName> = [], leftOut: [String: HoldfastError] = [:],
         reads: @escaping @Sendable (BlobName) -> Bool
     ) {
@@ -50,7 +50,7 @@ extension ReplicatedBlobStore {
     ///
     /// - Parameter isGood: whether the bytes are those that the name, a hash, stands for; never asked for a config.
     /// - Throws: `unavailable` if no site can be reached.
-    public func heal(_ scope: HealScope, isGood: (BlobName, [UInt8]) -> Bool) throws -> HealReport {
+    package func heal(_ scope: HealScope, isGood: (BlobName, [UInt8]) -> Bool) throws -> HealReport {
         var healing = Healing(sites: sites, scope: scope)
         for kind in [BlobKind.config, .key, .record, .deletion] { healing.heal(kind, isGood: isGood) }
         for kind in [BlobKind.snapshot, .key] { healing.remove(kind) }
@@ -60,13 +60,6 @@ extension ReplicatedBlobStore {
         if healing.reachable.isEmpty, let error = healing.lastFailure { throw error }
         if healing.report.lost.isEmpty { forgive(healing.reachable) }
         return healing.report
-    }
-
-    /// As above, without deletions.
-    ///
-    /// - Parameter readsData: read and verify every copy of every object; without, only of those whose sizes differ.
-    public func heal(readsData: Bool, isGood: (BlobName, [UInt8]) -> Bool) throws -> HealReport {
-        try heal(HealScope { _ in readsData }, isGood: isGood)
     }
 }
 

@@ -31,6 +31,7 @@ public final class ReplicatedBlobStore: BlobStore {
     /// Two configs put at once must not each win on some sites.
     private let creating = Mutex<Void>(())
     private let condemned = Mutex<Set<BlobName>>([])
+    private let judge = Mutex<(@Sendable (BlobName, [UInt8]) -> Bool)?>(nil)
 
     /// - Parameters:
     ///   - sites: In order of preference for reading, nearest first; names must differ.
@@ -118,7 +119,8 @@ public final class ReplicatedBlobStore: BlobStore {
 
     public func list(_ kind: BlobKind) throws -> [BlobEntry] {
         let answers = askAll { try $0.list(kind) }
-        var sizes: [BlobName: Int] = [:]
+        /// The smallest and the largest.
+        var sizes: [BlobName: ClosedRange<Int>] = [:]
         var listings: [(site: Int, entries: [BlobEntry])] = []
         let condemned = condemned.withLock { $0 }
         for (site, answer) in answers.sorted(by: { $0.key < $1.key }) {
@@ -126,7 +128,10 @@ public final class ReplicatedBlobStore: BlobStore {
             case .success(let all):
                 let entries = condemned.isEmpty ? all : all.filter { !condemned.contains($0.name) }
                 listings.append((site, entries))
-                for entry in entries { sizes[entry.name] = max(sizes[entry.name] ?? 0, entry.size) }
+                for entry in entries {
+                    let known = sizes[entry.name] ?? entry.size...entry.size
+                    sizes[entry.name] = min(known.lowerBound, entry.size)...max(known.upperBound, entry.size)
+                }
             case .failure(let error):
                 change(site) { $0.fallBehind(error) }
             }
@@ -136,7 +141,7 @@ public final class ReplicatedBlobStore: BlobStore {
         if kind != .lock && kind.isOfRestic {
             for listing in listings { compare(listing.entries, of: listing.site, with: sizes, kind) }
         }
-        return sizes.map { BlobEntry(name: $0.key, size: $0.value) }
+        return sizes.map { BlobEntry(name: $0.key, size: $0.value.upperBound) }
     }
 
     public func delete(_ name: BlobName) throws {
@@ -179,6 +184,10 @@ public final class ReplicatedBlobStore: BlobStore {
                 cause: replication.read { $0.worstProblem }?.error)
         }
     }
+
+    /// Says how to tell the right bytes of an object, whose name is their hash: without it all copies that differ in
+    /// length count as wrong.
+    package func judge(by isGood: @escaping @Sendable (BlobName, [UInt8]) -> Bool) { judge.withLock { $0 = isGood } }
 
     /// Says which objects deletion records name: listings leave them out from now on. It replaces what was said before.
     package func condemn(_ names: Set<BlobName>) { condemned.withLock { $0 = names } }
@@ -375,29 +384,6 @@ extension ReplicatedBlobStore {
         }
     }
 
-    private func config(where isGood: ([UInt8]) -> Bool) throws -> [UInt8] {
-        let found = identify(isGood)
-        // Without a good one it is the caller who looks for the wrong repository.
-        guard let config = found.config else { throw found.worst ?? BlobName.config.notFound }
-        let strangers = sites.indices.filter { if case .foreign = found.sites[$0] { true } else { false } }
-        let areNew = strangers.contains { strangeness(of: $0) == nil }
-        for (site, identity) in found.sites.enumerated() {
-            change(site) { standing in
-                if areNew { standing.compareAgain() }
-                switch identity {
-                case .ours: break
-                case .lacksConfig: standing.fallBehind(BlobName.config.notFound)
-                case .unreachable(let error): standing.fallBehind(error)
-                case .damagedConfig(let error): standing.missedPut(error)
-                case .foreign(let error): standing.exclude(error)
-                }
-            }
-        }
-        // The keys were listed before anybody could know.
-        if areNew { _ = try? list(.key) }
-        return config
-    }
-
     private func config() throws -> [UInt8] {
         let answers = askAll { try $0.get(.config) }
         var found: (site: Int, bytes: [UInt8])?
@@ -422,25 +408,39 @@ extension ReplicatedBlobStore {
         return found.bytes
     }
 
-    /// Notes that a site lacks what others have, or has it shorter.
+    /// Notes that a site lacks what others have, or has it in a wrong length.
     ///
     /// The listings were not taken at the same moment, so a difference is only believed after a second look.
-    private func compare(_ entries: [BlobEntry], of site: Int, with sizes: [BlobName: Int], _ kind: BlobKind) {
+    private func compare(
+        _ entries: [BlobEntry], of site: Int, with sizes: [BlobName: ClosedRange<Int>], _ kind: BlobKind
+    ) {
         var own: [BlobName: Int] = [:]
         for entry in entries { own[entry.name] = entry.size }
-        guard own != sizes else { return }
-        let lacking = sizes.filter { own[$0.key] != $0.value }
+        let lacking = sizes.keys.filter { own[$0] == nil }
         let others = replication.read { replication in
             replication.readingOrder.filter { $0 != site && !replication.standings[$0].isLate }
         }
-        let isReal = lacking.prefix(64).contains { name, size in
-            if let present = try? sites[site].store.size(name), present >= size { return false }
-            return others.contains { (try? sites[$0].store.size(name)) == size }
+        let isReal = lacking.prefix(64).contains { name in
+            if (try? sites[site].store.size(name)) != nil { return false }
+            return others.contains { (try? sites[$0].store.size(name)) != nil }
         }
-        guard isReal else { return }
-        let what = "\(lacking.count) \(kind.rawValue) object\(lacking.count == 1 ? "" : "s")"
-        let error = HoldfastError(.damaged, "it lacks \(what) that another site has")
+        // Of two lengths only the bytes tell which one is right.
+        let wrong = entries.lazy.filter { sizes[$0.name] != $0.size...$0.size }.prefix(64)
+            .filter { !self.holds($0.name, site) }.count
+        guard isReal || wrong > 0 else { return }
+        let count = isReal ? lacking.count : wrong
+        let what = "\(count) \(kind.rawValue) object\(count == 1 ? "" : "s")"
+        let error = HoldfastError(
+            .damaged, isReal ? "it lacks \(what) that another site has" : "it has \(what) in a wrong length")
         change(site) { $0.fallBehind(error) }
+    }
+
+    /// Whether a site has an object with the right bytes, or none any more.
+    private func holds(_ name: BlobName, _ site: Int) -> Bool {
+        switch Self.result({ try sites[site].store.get(name) }) {
+        case .success(let bytes): judge.withLock { $0 }?(name, bytes) ?? false
+        case .failure(let error): error.code == .notFound
+        }
     }
 
     private func belowQuorum(_ name: BlobName, stored: Int) -> HoldfastError {

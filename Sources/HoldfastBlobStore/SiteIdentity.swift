@@ -6,9 +6,9 @@ enum SiteIdentity: Sendable {
     case ours
     /// Nothing speaks against it, and it has no config yet, or lost it.
     case lacksConfig
-    /// The config is no good, and one of the keys is ours.
+    /// The config is no good, and one of the keys, or something else that is there, is ours.
     case damagedConfig(HoldfastError)
-    /// The config is no good or not there, and none of the keys is ours.
+    /// The config is no good or not there, and nothing that is there is ours.
     case foreign(HoldfastError)
     case unreachable(HoldfastError)
 
@@ -65,8 +65,40 @@ extension ReplicatedBlobStore {
         }
         guard found.config != nil, found.sites.contains(where: \.isOpen) else { return found }
         let own = sites.indices.filter { if case .ours = found.sites[$0] { true } else { false } }
-        let keys = own.reduce(into: Set<BlobName>()) { $0.formUnion((try? self.keys(of: $1)) ?? []) }
-        for site in sites.indices { found.sites[site] = compared(found.sites[site], of: site, with: keys) }
+        for site in sites.indices { found.sites[site] = compared(found.sites[site], of: site, with: own) }
+        return found
+    }
+
+    /// Gets the config that is good. Sites with one that is not get no more puts, nor do those whose config cannot be
+    /// read: what they hold may be another repository.
+    func config(where isGood: ([UInt8]) -> Bool) throws -> [UInt8] {
+        let found = identify(isGood)
+        // Without a good one it is the caller who looks for the wrong repository.
+        guard let config = found.config else { throw found.worst ?? BlobName.config.notFound }
+        let strangers = sites.indices.filter { if case .foreign = found.sites[$0] { true } else { false } }
+        let areNew = strangers.contains { strangeness(of: $0) == nil }
+        for (site, identity) in found.sites.enumerated() {
+            change(site) { standing in
+                if areNew { standing.compareAgain() }
+                switch identity {
+                case .ours: break
+                case .lacksConfig: standing.fallBehind(BlobName.config.notFound)
+                case .unreachable(let error), .damagedConfig(let error): standing.missedPut(error)
+                case .foreign(let error): standing.exclude(error)
+                }
+            }
+        }
+        // The keys were listed before anybody could know.
+        if areNew { _ = try? list(.key) }
+        return config
+    }
+
+    /// The configs of the sites that can be asked, by the sites' names, whatever they are worth. Nothing is concluded.
+    package func configs() -> [String: [UInt8]] {
+        var found: [String: [UInt8]] = [:]
+        for (site, answer) in askAll({ try $0.get(.config) }) {
+            if case .success(let bytes) = answer { found[sites[site].name] = bytes }
+        }
         return found
     }
 
@@ -79,8 +111,11 @@ extension ReplicatedBlobStore {
         }
     }
 
-    /// The identity with the keys taken into account.
-    private func compared(_ identity: SiteIdentity, of site: Int, with keys: Set<BlobName>) -> SiteIdentity {
+    /// The identity with the keys taken into account, and if none is the same, everything else that has a hash for a
+    /// name: a site may have been away when all keys were replaced.
+    ///
+    /// - Parameter own: the sites with a good config.
+    private func compared(_ identity: SiteIdentity, of site: Int, with own: [Int]) -> SiteIdentity {
         let isEmptyOurs: Bool
         switch identity {
         case .ours, .foreign, .unreachable: return identity
@@ -88,18 +123,24 @@ extension ReplicatedBlobStore {
         case .lacksConfig: isEmptyOurs = true
         case .damagedConfig: isEmptyOurs = false
         }
-        let found: [BlobName]
-        do { found = try self.keys(of: site) } catch {
-            let failure = error as? HoldfastError ?? HoldfastError(.system, "the site failed", cause: error)
-            // With a config that is no good nothing is left to tell by.
-            return isEmptyOurs ? .unreachable(failure) : .foreign(failure)
+        do {
+            if isEmptyOurs, try names(.key, of: site).isEmpty { return identity }
+            for kind in [BlobKind.key, .snapshot, .index, .data] {
+                let found = try names(kind, of: site)
+                if found.isEmpty { continue }
+                if try own.contains(where: { try !names(kind, of: $0).isDisjoint(with: found) }) { return identity }
+            }
+        } catch {
+            // Nobody can tell.
+            return .unreachable(error as? HoldfastError ?? HoldfastError(.system, "the site failed", cause: error))
         }
-        if found.isEmpty ? isEmptyOurs : !keys.isDisjoint(with: found) { return identity }
         return .foreign(
             HoldfastError(
                 .conflict, "site '\(sites[site].name)' holds another repository",
                 hint: "Take the site out of the project"))
     }
 
-    private func keys(of site: Int) throws -> [BlobName] { try ask(only: site) { try $0.list(.key).map(\.name) } }
+    private func names(_ kind: BlobKind, of site: Int) throws -> Set<BlobName> {
+        try ask(only: site) { Set(try $0.list(kind).map(\.name)) }
+    }
 }

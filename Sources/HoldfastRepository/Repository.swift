@@ -41,30 +41,51 @@ public final class Repository: Sendable {
         store: any BlobStore, password: Secret, scrypt: ScryptCost = .randomPassword,
         time: any TimeSource = SystemTime()
     ) throws -> Repository {
-        try prepareEmpty(store)
-        let key = try MasterKey.random()
-        let keyFile = try KeyFile.seal(key, password: password, cost: scrypt, created: Timestamp(time.now()))
-        let keyText = keyFile.encoded()
-        try store.put(BlobName(kind: .key, name: DigestContext.once(keyText).description), keyText)
-        let config = try RepositoryConfig.random()
-        // The config comes last: without it there is no repository, and creating it can be tried again.
-        try ObjectFiles(store: store, key: key).save(config.encoded(), as: .config)
-        return try Repository(store: store, key: key, config: config, time: time)
+        try requireEmpty(store)
+        let leftovers = try store.list(.key).map(\.name)
+        let repository = try Repository(store: store, key: .random(), config: .random(), time: time)
+        let key = BlobName(kind: .key, name: try repository.addKey(password, scrypt: scrypt))
+        // The config comes last: without it there is no repository, and creating it can be tried again. It is what two
+        // creators at once compete for; the loser has put a key that opens nothing.
+        do { try repository.files.save(repository.config.encoded(), as: .config) } catch let error as HoldfastError
+            where error.code == .conflict
+        {
+            try repository.withdraw(key)
+            throw error
+        }
+        // Of a creation that was interrupted, or that lost: no config is sealed with these.
+        for name in leftovers { try store.delete(name) }
+        return repository
+    }
+
+    /// Removes the key of a creation that lost, unless a site has its config.
+    private func withdraw(_ name: BlobName) throws {
+        do {
+            if try files.loadConfig() == nil { try store.delete(name) }
+        } catch is HoldfastError {
+            // A key that stays is passed over by whoever opens the repository.
+        }
     }
 
     /// Opens a repository.
     ///
-    /// - Throws: `notFound` if there is none, `wrongPassword`, `damaged`, or what the store throws.
+    /// - Throws: `notFound` if there is none, `wrongPassword`, `damaged`; `conflict` if the password opens different
+    ///   repositories on different sites; or what the store throws.
     public static func open(
         store: any BlobStore, password: Secret, time: any TimeSource = SystemTime()
     ) throws -> Repository {
-        let keys = try store.list(.key)
-        var isSealedOtherwise = false
+        let sites = store as? ReplicatedBlobStore
+        sites?.judge { name, bytes in (try? DigestContext.once(bytes).description) == name.name }
+        let configs = sites?.configs() ?? [:]
+        // All sites of a repository have the same bytes; else the password may open more than one.
+        let isUniform = Set(configs.values).count < 2
+        let keys = try store.list(.key).map(\.name).sorted { $0.name < $1.name }
+        var opened: [MasterKey] = []
         var failure: HoldfastError?
-        for entry in keys.sorted(by: { $0.name.name < $1.name.name }) {
-            let opened: MasterKey?
+        for name in keys {
             do {
-                opened = try KeyFile.load(entry.name, from: store).open(password)
+                guard let key = try KeyFile.load(name, from: store).open(password) else { continue }
+                opened.append(key)
             } catch let error as HoldfastError
                 where [.damaged, .unsupported, .notFound].contains(error.code)
             {
@@ -72,20 +93,15 @@ public final class Repository: Sendable {
                 failure = failure ?? error
                 continue
             }
-            guard let key = opened else { continue }
-            // Keys of a creation that did not end open as well, but no config is sealed with theirs.
-            guard let text = try ObjectFiles(store: store, key: key).loadConfig() else {
-                isSealedOtherwise = true
-                continue
-            }
-            let repository = try Repository(
-                store: store, key: key, config: RepositoryConfig(decoding: text), time: time)
-            try repository.honourDeletions()
-            return repository
+            if isUniform, let repository = try open(store, opened[opened.count - 1], time) { return repository }
+        }
+        if !isUniform {
+            try requireOne(configs, opened)
+            for key in opened { if let repository = try open(store, key, time) { return repository } }
         }
         // Tells a missing repository from a wrong password.
         _ = try store.get(.config)
-        if isSealedOtherwise {
+        if !opened.isEmpty {
             throw HoldfastError(.damaged, "config is damaged, or not sealed with the password's key")
         }
         if let failure { throw failure }
@@ -95,8 +111,41 @@ public final class Repository: Sendable {
             hint: "Give the password of this repository")
     }
 
-    /// Refuses a store with a repository in it, and removes keys that an interrupted creation left.
-    private static func prepareEmpty(_ store: any BlobStore) throws {
+    /// The repository whose config is sealed with a key; nil if there is none, as for keys of a creation that did not
+    /// end.
+    private static func open(
+        _ store: any BlobStore, _ key: MasterKey, _ time: any TimeSource
+    ) throws -> Repository? {
+        guard let text = try ObjectFiles(store: store, key: key).loadConfig() else { return nil }
+        let repository = try Repository(store: store, key: key, config: RepositoryConfig(decoding: text), time: time)
+        try repository.honourDeletions()
+        return repository
+    }
+
+    /// Refuses to guess which of several repositories is meant.
+    ///
+    /// - Parameters:
+    ///   - configs: by the names of the sites.
+    ///   - keys: those that the password opens.
+    private static func requireOne(_ configs: [String: [UInt8]], _ keys: [MasterKey]) throws {
+        let sealings = try keys.map { try SealingContext($0) }
+        var first: (site: String, id: String)?
+        for (site, bytes) in configs.sorted(by: { $0.key < $1.key }) {
+            guard let text = sealings.lazy.compactMap({ RepositoryConfig.opened(bytes, $0) }).first else { continue }
+            let id = try RepositoryConfig(decoding: text).id
+            if let first, first.id != id {
+                throw HoldfastError(
+                    .conflict,
+                    "site '\(first.site)' holds the repository \(first.id), and site '\(site)' the repository \(id); "
+                        + "one password opens both",
+                    hint: "Find out which one has the backups, and take the other site out of the project")
+            }
+            first = first ?? (site, id)
+        }
+    }
+
+    /// Refuses a store with a repository in it.
+    private static func requireEmpty(_ store: any BlobStore) throws {
         let conflict = HoldfastError(
             .conflict, "there is a repository in the store already", hint: "Open it, or choose another place")
         do {
@@ -104,7 +153,6 @@ public final class Repository: Sendable {
             throw conflict
         } catch let error as HoldfastError where error.code == .notFound {}
         for kind in [BlobKind.snapshot, .index, .data] where try !store.list(kind).isEmpty { throw conflict }
-        for entry in try store.list(.key) { try store.delete(entry.name) }
     }
 
     /// Uses a cache from now on. A cache that cannot be used is no error: the repository is read instead.
@@ -120,13 +168,6 @@ public final class Repository: Sendable {
     var localCache: RepositoryCache? { cache.withLock { $0 } }
 
     var files: ObjectFiles { ObjectFiles(store: store, key: key) }
-
-    /// Adds a key file for another password; the old ones stay.
-    public func addPassword(_ password: Secret, scrypt: ScryptCost = .randomPassword) throws {
-        let file = try KeyFile.seal(key, password: password, cost: scrypt, created: Timestamp(time.now()))
-        let text = file.encoded()
-        try store.put(BlobName(kind: .key, name: DigestContext.once(text).description), text)
-    }
 
     // MARK: Snapshots
 

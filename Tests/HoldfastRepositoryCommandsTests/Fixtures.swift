@@ -101,6 +101,14 @@ struct Both {
     var password = "secret"
     static let binary = ProcessInfo.processInfo.environment["HOLDFAST_BINARY"] ?? ".build/release/holdfast"
 
+    /// A copy of another one, beside it.
+    init(_ name: String, from other: Both) throws {
+        place = other.place
+        path = place(name)
+        password = other.password
+        try FileManager.default.copyItem(atPath: other.path, toPath: path)
+    }
+
     var variables: [String: String] { ["RESTIC_REPOSITORY": path, "RESTIC_PASSWORD": password] }
 
     /// Who makes a repository, which decides what it costs to try its password.
@@ -183,3 +191,42 @@ struct Both {
 }
 
 func normal(_ value: Any?) -> NSObject? { value as? NSObject }
+
+/// A clock that does something when it is looked at, until that has succeeded.
+final class MeddlingTime: TimeSource {
+    private let ahead: Double
+    private let meddle: @Sendable () throws -> Bool
+    private let state = Mutex((isBusy: false, isDone: false))
+
+    init(ahead: Double = 0, _ meddle: @escaping @Sendable () throws -> Bool = { true }) {
+        self.ahead = ahead
+        self.meddle = meddle
+    }
+
+    /// Takes the lock of whoever holds it for stale, as a machine does whose clock is two hours ahead.
+    static func stealing(from both: Both) -> MeddlingTime {
+        let store = FileBlobStore(root: both.path)
+        let password = Secret(both.password)
+        return MeddlingTime {
+            if try store.list(.lock).isEmpty { return false }
+            try Repository.open(store: store, password: password, time: MeddlingTime(ahead: 7200)).whileAlone { _ in }
+            return true
+        }
+    }
+
+    var hasMeddled: Bool { state.withLock { $0.isDone } }
+
+    func now() -> Date {
+        let isDue = state.withLock { state in
+            defer { state.isBusy = true }
+            return !state.isBusy && !state.isDone
+        }
+        if isDue {
+            let isDone = (try? meddle()) ?? false
+            state.withLock { $0 = (false, isDone) }
+        }
+        return SystemTime().now().addingTimeInterval(ahead)
+    }
+
+    func monotonicNanoseconds() -> UInt64 { SystemTime().monotonicNanoseconds() }
+}

@@ -87,6 +87,15 @@ import Testing
         #expect(removed > 100 && compared > 20)
     }
 
+    @Test func `no snapshot goes once the lock is lost`() throws {
+        let both = try Both.filled()
+        let before = both.snapshots()
+        let clock = MeddlingTime.stealing(from: both)
+        let outcome = holdfast(["forget", "--keep-last", "1"], both.variables, time: clock)
+        #expect(clock.hasMeddled && outcome.status == 11, "\(outcome)")
+        #expect(both.snapshots() == before && before.count == 3)
+    }
+
     @Test func `unlimited counts keep all, and negative ones are refused`() throws {
         var generator = SeededGenerator(seed: 43)
         let both = try Both()

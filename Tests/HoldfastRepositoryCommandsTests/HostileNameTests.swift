@@ -72,6 +72,17 @@ import Testing
         expectHarmless(problems, "restore")
     }
 
+    @Test func `what a key file says reaches the terminal as text only`() throws {
+        let both = try Both()
+        // A key file is plain text, and whoever can write to the folder can make one.
+        let key = try both.place.write("key", #"{"kdf":"\u001b[2J\u001b]0;owned\u0007","N":2,"r":1,"p":1}"#)
+        let hash = try run("/usr/bin/sha256sum", [key]).out.prefix(64)
+        try FileManager.default.copyItem(atPath: key, toPath: both.path + "/keys/" + hash)
+        let outcome = both.expect("key", "list")
+        #expect(outcome.error.contains("\\x1b[2J"), "\(outcome.error)")
+        expectHarmless(outcome, "key list")
+    }
+
     @Test func `what is shown says which character it was, JSON has the name itself, plain names stay as they are`()
         throws
     {

@@ -348,66 +348,6 @@ import Testing
         #expect((try third.restic("key", "list", "--json").json as? [NSDictionary])?.count == 1)
     }
 
-    @Test func `rekey leaves the same snapshots under a new key, and the old repository beside it`() throws {
-        let both = try Both.filled()
-        try both.place.write("new", "fresh\n")
-        let before = both.expect("snapshots", "--json").json as? [NSDictionary] ?? []
-        let oldID = (try both.restic("cat", "config").json as? NSDictionary)?["id"] as? String
-        both.expect("rekey", "--new-password-file", both.place("new"))
-        #expect(both.ours("snapshots").status == 12)
-        var fresh = both
-        fresh.password = "fresh"
-        try fresh.restic("check", "--read-data")
-        let after = fresh.expect("snapshots", "--json").json as? [NSDictionary] ?? []
-        #expect(after.map { normal($0["tree"]) } == before.map { normal($0["tree"]) })
-        #expect(after.map { normal($0["time"]) } == before.map { normal($0["time"]) })
-        #expect((try fresh.restic("cat", "config").json as? NSDictionary)?["id"] as? String != oldID)
-        #expect((try fresh.restic("list", "locks").out).isEmpty)
-        let old = try run(
-            "/usr/bin/restic", ["--no-cache", "-r", both.path + ".rekey", "check"], ["RESTIC_PASSWORD": both.password])
-        #expect(old.status == 0, "\(old.error)")
-        #expect(fresh.ours("rekey", "--new-password-file", both.place("new")).status == 1)
-    }
-
-    @Test func `rekey through a link leaves the link, and gives the folder behind it a new key`() throws {
-        let both = try Both.filled()
-        try both.place.write("new", "fresh\n")
-        symlink(both.path, both.place("way"))
-        var linked = both.variables
-        linked["RESTIC_REPOSITORY"] = both.place("way")
-        let outcome = holdfast(["rekey", "--new-password-file", both.place("new")], linked)
-        #expect(outcome.status == 0, "\(outcome.error)")
-        #expect(try FileManager.default.destinationOfSymbolicLink(atPath: both.place("way")) == both.path)
-        #expect(!both.place.exists("way.rekey") && both.place.exists("repository.rekey"))
-        for path in [both.path, both.place("way")] {
-            let check = try run(
-                "/usr/bin/restic", ["--no-cache", "-r", path, "check"], ["RESTIC_PASSWORD": "fresh"])
-            #expect(check.status == 0, "\(check.error)")
-        }
-        let old = try run(
-            "/usr/bin/restic", ["--no-cache", "-r", both.path + ".rekey", "check"], ["RESTIC_PASSWORD": both.password])
-        #expect(old.status == 0, "\(old.error)")
-    }
-
-    @Test func `rekey leaves everything as it was if its lock is lost meanwhile`() throws {
-        let both = try Both.filled()
-        try both.place.write("new", "fresh\n")
-        let before = both.snapshots()
-        let store = FileBlobStore(root: both.path)
-        let password = Secret(both.password)
-        let clock = MeddlingTime {
-            if try store.list(.lock).isEmpty { return false }
-            // Another machine, whose clock is two hours ahead, takes the lock for stale.
-            try Repository.open(store: store, password: password, time: MeddlingTime(ahead: 7200)).whileAlone { _ in }
-            return true
-        }
-        let outcome = holdfast(["rekey", "--new-password-file", both.place("new")], both.variables, time: clock)
-        #expect(clock.hasMeddled && outcome.status == 11, "\(outcome)")
-        #expect(!both.place.exists("repository.rekey"))
-        #expect(both.snapshots() == before)
-        try both.restic("check", "--read-data")
-    }
-
     @Test func `a damaged key is listed, and neither hinders other keys nor stays for ever`() throws {
         let both = try Both.filled()
         try both.place.write("new", "second\n")
@@ -483,32 +423,4 @@ import Testing
         #expect(process.terminationStatus == 130)
         #expect(locks() == 0)
     }
-}
-
-/// A clock that does something when it is looked at, until that has succeeded.
-private final class MeddlingTime: TimeSource {
-    private let ahead: Double
-    private let meddle: @Sendable () throws -> Bool
-    private let state = Mutex((isBusy: false, isDone: false))
-
-    init(ahead: Double = 0, _ meddle: @escaping @Sendable () throws -> Bool = { true }) {
-        self.ahead = ahead
-        self.meddle = meddle
-    }
-
-    var hasMeddled: Bool { state.withLock { $0.isDone } }
-
-    func now() -> Date {
-        let isDue = state.withLock { state in
-            defer { state.isBusy = true }
-            return !state.isBusy && !state.isDone
-        }
-        if isDue {
-            let isDone = (try? meddle()) ?? false
-            state.withLock { $0 = (false, isDone) }
-        }
-        return SystemTime().now().addingTimeInterval(ahead)
-    }
-
-    func monotonicNanoseconds() -> UInt64 { SystemTime().monotonicNanoseconds() }
 }

@@ -122,7 +122,7 @@ import Testing
         #expect(code { _ = try Repository.open(store: test.store, password: Secret("wrong")) } == .wrongPassword)
         #expect(try Repository.open(store: test.store, password: TestRepository.password).id == test.repository.id)
         #expect(code { _ = try Repository.open(store: MemoryBlobStore(), password: Secret("x")) } == .notFound)
-        try test.repository.addPassword(Secret("second"))
+        _ = try test.repository.addKey(Secret("second"), scrypt: .randomPassword)
         #expect(try Repository.open(store: test.store, password: Secret("second")).id == test.repository.id)
         #expect(try test.restic.expect("key", "list").split(separator: "\n").count >= 4)
     }

@@ -4,6 +4,7 @@ import HoldfastBlobStore
 import HoldfastModel
 import HoldfastRepository
 import HoldfastTestSupport
+import Synchronization
 import Testing
 
 /// Restores into directories that are in use.
@@ -36,12 +37,14 @@ import Testing
             RandomTree.setTime(directory(name + "/sub"), 1_000_000, 1)
         }
 
-        func restore(to name: String, script: [Fault] = []) throws -> RestoreReport {
+        func restore(
+            to name: String, script: [Fault] = [], existing: RestoreOptions.Existing = .replaced
+        ) throws -> RestoreReport {
             let store = FaultyBlobStore(inner)
             let repository = try CrashBench.open(store)
             store.setScript(script)
             var options = RestoreOptions(isDurable: false)
-            options.replacesExisting = true
+            options.existing = existing
             return try repository.restore(
                 TreePath(snapshot, path: "/data"), to: directory(name), options: options)
         }
@@ -54,6 +57,24 @@ import Testing
         /// Names of files that a restore should have tidied up.
         func leftovers(_ name: String) -> [String] {
             (FileManager.default.subpaths(atPath: directory(name)) ?? []).filter { $0.contains(".holdfast") }
+        }
+    }
+
+    /// A file that somebody else makes, unless it is there already. While a restore is planned its target is not there
+    /// yet, so it can only arrive after that.
+    private final class Arrival: Sendable {
+        private let path: String
+        private let state = Mutex<Bool?>(nil)
+
+        init(_ path: String) { self.path = path }
+
+        /// Nil if nobody has tried to make it.
+        var hasArrived: Bool? { state.withLock { $0 } }
+
+        func arrive() {
+            let file = open(path, O_WRONLY | O_CREAT | O_EXCL, 0o600)
+            if file >= 0 { close(file) }
+            state.withLock { $0 = file >= 0 }
         }
     }
 
@@ -93,23 +114,51 @@ import Testing
             try bench.inner.put(pack, bad)
             let out = "out\(number)"
             try bench.makeTarget(out)
-            var problems: [RestoreProblem] = []
+            // Nil if the pack of the trees is damaged: then nothing was begun.
+            var problems: [RestoreProblem]?
             do { problems = try bench.restore(to: out).problems } catch let error as HoldfastError {
-                // The pack of the trees: nothing was begun.
                 #expect(error.code == .damaged)
             }
-            named += problems.count
+            named += problems?.count ?? 0
             for name in ["large", "small", "sub/other"] {
-                let now = bench.content("\(out)/\(name)")
-                let isNamed = problems.contains { $0.path == name }
-                #expect(now == (isNamed ? bench.precious(name) : now), "\(name)")
-                #expect(now == bench.precious(name) || now == bench.content("data/\(name)"), "\(name)")
+                // A directory whose tree is damaged is named for all that is in it.
+                let isNamed = problems?.contains { $0.path == name || name.hasPrefix($0.path + "/") } ?? true
+                let expected = isNamed ? bench.precious(name) : bench.content("data/\(name)")
+                #expect(bench.content("\(out)/\(name)") == expected, "\(name), pack \(number)")
             }
             #expect(bench.content("\(out)/mine") == bench.precious("mine"))
             #expect(bench.leftovers(out).isEmpty)
             try bench.inner.put(pack, good)
         }
         #expect(named >= 1)
+    }
+
+    @Test func `what comes up during a restore that is to keep what is there stays, and is named as kept`() throws {
+        let bench = try Bench(seed: 185)
+        var rounds = 0
+        var arrived = 0
+        for number in 1...40 {
+            let out = "out\(number)"
+            let arrival = Arrival(bench.directory(out + "/small"))
+            let script = [Fault(.run { arrival.arrive() }, on: [.get], of: [.data], calls: number...number)]
+            let report = try bench.restore(to: out, script: script, existing: .kept)
+            guard let hasArrived = arrival.hasArrived else { break }
+            rounds += 1
+            if hasArrived { arrived += 1 }
+            #expect(report.kept == (hasArrived ? ["small"] : []), "\(number)")
+            #expect(report.problems.map(\.path) == (hasArrived ? ["sub/other"] : []), "\(number): its other name")
+            #expect(bench.content(out + "/small") == (hasArrived ? Data() : bench.content("data/small")), "\(number)")
+            #expect(bench.content(out + "/large") == bench.content("data/large"), "\(number)")
+            #expect(bench.leftovers(out).isEmpty)
+        }
+        #expect(rounds > 3 && arrived > 0)
+        // What is there from the start is not read for, and its other name is restored by itself.
+        try bench.makeTarget("out")
+        unlink(bench.directory("out/sub/other"))
+        let report = try bench.restore(to: "out", existing: .kept)
+        #expect(report.kept == ["large", "pipe", "small", "way"] && report.problems == [])
+        for name in ["large", "small", "way", "pipe"] { #expect(bench.content("out/" + name) == bench.precious(name)) }
+        #expect(bench.content("out/sub/other") == bench.content("data/small"))
     }
 
     @Test func `wherever the store goes away, each file is the old one or the whole new one`() throws {

@@ -41,7 +41,7 @@ final class BlobWriter {
     private let scratch: RawBuffer
     private let mayWait: Bool
 
-    /// - Parameter mayWait: see `PackWriter.take`.
+    /// - Parameter mayWait: see `PackWriter.fill`.
     init(_ core: BackupCore, mayWait: Bool) throws {
         self.core = core
         self.mayWait = mayWait
@@ -58,11 +58,11 @@ final class BlobWriter {
         let id = try identify(plain, type)
         guard core.blobs.claim(id, type) else { return id }
         let compressed = try compressor.compress(plain, scratch: scratch)
-        let pack = try core.packs.take(type, mayWait: mayWait)
-        let added = try pack.append(
-            id, payload: compressed ?? plain, uncompressedLength: compressed == nil ? nil : plain.count,
-            sealing: sealing)
-        try core.packs.give(pack, sealing: sealing)
+        let added = try core.packs.fill(type, mayWait: mayWait, sealing: sealing) { pack in
+            try pack.append(
+                id, payload: compressed ?? plain, uncompressedLength: compressed == nil ? nil : plain.count,
+                sealing: sealing)
+        }
         core.counters.add(added)
         return id
     }

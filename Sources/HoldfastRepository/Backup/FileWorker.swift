@@ -236,22 +236,28 @@ private func collectAttributes(
     list: (UnsafeMutablePointer<CChar>?, Int) -> Int,
     value: (UnsafePointer<CChar>, UnsafeMutableRawPointer?, Int) -> Int
 ) -> [ExtendedAttribute] {
-    let size = list(nil, 0)
-    guard size > 0 else { return [] }
-    var names = [CChar](repeating: 0, count: size + 256)
-    let used = names.withUnsafeMutableBufferPointer { list($0.baseAddress, $0.count) }
-    guard used > 0 else { return [] }
+    let names = readGrowing { list($0?.assumingMemoryBound(to: CChar.self), $1) } ?? []
     var attributes: [ExtendedAttribute] = []
-    for name in names[..<used].split(separator: 0) {
-        let bytes = name.map { UInt8(bitPattern: $0) }
-        let content = withCName(bytes) { name -> [UInt8]? in
-            let size = value(name, nil, 0)
-            guard size >= 0 else { return nil }
-            var content = [UInt8](repeating: 0, count: size + 64)
-            let used = content.withUnsafeMutableBytes { value(name, $0.baseAddress, $0.count) }
-            return used < 0 ? nil : Array(content[..<used])
-        }
+    for name in names.split(separator: 0) {
+        let bytes = Array(name)
+        let content = withCName(bytes) { name in readGrowing { value(name, $0, $1) } }
         if let content { attributes.append(ExtendedAttribute(name: bytes, value: content)) }
     }
     return attributes.sorted { precedes($0.name, $1.name) }
+}
+
+/// Reads something whose length is asked for before; if it has grown until it is read, once more.
+///
+/// - Parameter read: gets a buffer and its length, or nil and 0 for the question; -1 with `errno` if it fails.
+/// - Returns: nil if it fails.
+private func readGrowing(_ read: (UnsafeMutableRawPointer?, Int) -> Int) -> [UInt8]? {
+    while true {
+        let size = read(nil, 0)
+        guard size >= 0 else { return nil }
+        if size == 0 { return [] }
+        var content = [UInt8](repeating: 0, count: size + 64)
+        let used = content.withUnsafeMutableBytes { read($0.baseAddress, $0.count) }
+        if used >= 0 { return Array(content[..<used]) }
+        guard errno == ERANGE else { return nil }
+    }
 }

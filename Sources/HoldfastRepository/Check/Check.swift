@@ -159,7 +159,7 @@ final class CheckRun: @unchecked Sendable {
             }
             // A listing of several sites says the largest size; that of the others is as good.
             if size == expected { continue }
-            if let sites, sites.sites.contains(where: { (try? $0.store.size(name)) == expected }) { continue }
+            if let sites, sites.ownSites.contains(where: { (try? $0.store.size(name)) == expected }) { continue }
             add("\(name)", "the pack has \(size) bytes, and by the index it has \(expected)")
         }
         return sizes

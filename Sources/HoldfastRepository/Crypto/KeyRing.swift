@@ -55,6 +55,19 @@ extension Repository {
         return name
     }
 
+    /// Adds a key for a new password, and removes those of the old one then. Nobody else may work here meanwhile.
+    ///
+    /// - Returns: the new key's name.
+    /// - Throws: `locked`, also if the lock was lost before the old ones went: then both passwords open it.
+    package func changePassword(from old: Secret, to new: Secret, scrypt: ScryptCost) throws -> String {
+        try whileAlone { lock in
+            let leaving = try keys(current: old).filter(\.isCurrent)
+            let id = try addKey(new, scrypt: scrypt)
+            for key in leaving { _ = try removeKey(key.id, current: new, lock: lock) }
+            return id
+        }
+    }
+
     /// Removes a key, on sites that are away when they are back.
     ///
     /// The repository's own key stays the same: who ever knew a password of it, and kept the key file, can still read.

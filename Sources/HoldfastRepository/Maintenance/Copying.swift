@@ -18,6 +18,8 @@ package struct CopyPlan: Sendable {
 package struct CopyReport: Sendable {
     /// Source and copy.
     package internal(set) var snapshots: [(source: SnapshotRecord, copy: SnapshotID)] = []
+    /// Not copied: there already, as the same or as a copy.
+    package internal(set) var present: [SnapshotRecord] = []
     package internal(set) var blobs = 0
     package internal(set) var bytesWritten: Int64 = 0
 }
@@ -94,6 +96,7 @@ extension Repository {
         let plan = try planCopy(of: records, into: target)
         meter?.expect(bytes: plan.bytes)
         var report = CopyReport()
+        report.present = plan.present
         report.blobs = plan.blobs
         var step: [PackSelection] = []
         var size = 0
@@ -130,16 +133,13 @@ extension Repository {
             let compressor = try Compressor()
             let scratch = try RawBuffer(capacity: 64 << 10)
             return { selection in
-                try reader.copyBlobs(of: selection) { entry, sealed in
-                    guard let plain = try reader.unseal(sealed, BlobLocation(entry, pack: 0)) else {
-                        throw HoldfastError(.damaged, "\(entry.type.name) blob \(entry.id) is damaged")
-                    }
+                try reader.copyBlobs(of: selection) { entry, _, plain in
                     let compressed = try compressor.compress(plain, scratch: scratch)
-                    let pack = try packs.take(entry.type, mayWait: true)
-                    _ = try pack.append(
-                        entry.id, payload: compressed ?? plain,
-                        uncompressedLength: compressed == nil ? nil : plain.count, sealing: sealing)
-                    try packs.give(pack, sealing: sealing)
+                    _ = try packs.fill(entry.type, mayWait: true, sealing: sealing) { pack in
+                        try pack.append(
+                            entry.id, payload: compressed ?? plain,
+                            uncompressedLength: compressed == nil ? nil : plain.count, sealing: sealing)
+                    }
                     meter?.add(items: 1, bytes: Int(entry.length))
                 }
             }

@@ -5,6 +5,8 @@ import HoldfastModel
 public struct PruneOptions: Sendable, Hashable {
     /// How much of the repository may be unused afterwards, 0 to 100: less means more copying.
     public var maxUnusedPercent: Double
+    /// So much may be unused, whatever share that is; nil if the percentage counts.
+    package var maxUnusedBytes: Int64?
     /// Packs of at most so many bytes in all are rewritten; nil for no limit.
     package var maxRepackBytes: Int?
     /// Rewrite only packs of trees, which are small and which readers need first.

@@ -56,7 +56,7 @@ struct PruneDecision: Sendable {
                 candidates.append((pack, entries, pack.entries.reduce(-size) { $0 + Self.bytes(of: $1) }))
             }
         }
-        choose(candidates, limit: Self.limit(needed: needed, percent: options.maxUnusedPercent), options)
+        choose(candidates, limit: Self.limit(needed: needed, options), options)
         if options.repacksSmall { repackSmall(options) }
     }
 
@@ -118,12 +118,12 @@ struct PruneDecision: Sendable {
         return multiple
     }
 
-    private static func limit(needed: Int, percent: Double) -> Double {
-        percent >= 100 ? .infinity : Double(needed) * max(percent, 0) / (100 - max(percent, 0))
+    private static func limit(needed: Int, _ options: PruneOptions) -> Double {
+        if let most = options.maxUnusedBytes { return Double(most) }
+        let percent = options.maxUnusedPercent
+        return percent >= 100 ? .infinity : Double(needed) * max(percent, 0) / (100 - max(percent, 0))
     }
 
     /// Of a blob with its entry in the header.
-    private static func bytes(of entry: PackEntry) -> Int {
-        Int(entry.length) + (entry.uncompressedLength == nil ? 37 : 41)
-    }
+    private static func bytes(of entry: PackEntry) -> Int { Int(entry.length) + entry.headerSize }
 }

@@ -21,10 +21,8 @@ extension Repository {
             let reader = try reader(BlobIndex())
             let sealing = try SealingContext(key)
             return { selection in
-                try reader.copyBlobs(of: selection) { entry, sealed in
-                    let pack = try packs.take(entry.type, mayWait: true)
-                    try pack.append(entry, sealed: sealed)
-                    try packs.give(pack, sealing: sealing)
+                try reader.copyBlobs(of: selection) { entry, sealed, _ in
+                    try packs.fill(entry.type, mayWait: true, sealing: sealing) { try $0.append(entry, sealed: sealed) }
                 }
             }
         }
@@ -33,59 +31,55 @@ extension Repository {
 }
 
 extension BlobReader {
-    /// Blobs that are so close together in a pack are read with one call, what lies between them included.
-    private static let largestGap = 256 << 10
-    /// The longest such range, unless one blob is longer.
+    /// The longest range that is read with one call, unless one blob is longer.
     private static let longestRange = 1 << 20
 
-    /// Reads what is selected of a pack, and hands over the sealed bytes of each blob when it is verified.
+    /// Reads what is selected of a pack, and hands over the sealed and the plain bytes of each blob, verified.
     ///
+    /// - Parameter body: the plain bytes are there until the reader opens another blob.
     /// - Throws: `damaged` if a blob is damaged in every copy that the store has.
-    func copyBlobs(of selection: PackSelection, _ body: (PackEntry, UnsafeRawBufferPointer) throws -> Void) throws {
+    func copyBlobs(
+        of selection: PackSelection,
+        _ body: (PackEntry, _ sealed: UnsafeRawBufferPointer, _ plain: UnsafeRawBufferPointer) throws -> Void
+    ) throws {
         let name = BlobName(kind: .data, name: selection.pack.description)
         let entries = selection.entries.sorted { $0.offset < $1.offset }
         var next = entries.startIndex
         while next < entries.endIndex {
-            let group = Self.neighbours(from: next, in: entries)
-            next = group.entries.endIndex
+            let start = next
+            guard
+                let group = Neighbours.group(
+                    start..<entries.endIndex, longest: Self.longestRange, { BlobLocation(entries[$0], pack: 0).range })
+            else { return }
+            next = group.end
             let bytes = try part(group.range, of: name)
-            for entry in group.entries {
+            for entry in entries[start..<next] {
                 let range = BlobLocation(entry, pack: 0).range
                 let isCopied = try bytes.withUnsafeBytes { bytes -> Bool in
                     let start = range.lowerBound - group.range.lowerBound
-                    guard let sealed = bytes.part(start..<start + range.count), try isIntact(sealed, entry) else {
-                        return false
-                    }
-                    try body(entry, sealed)
-                    return true
+                    guard let sealed = bytes.part(start..<start + range.count) else { return false }
+                    return try hand(entry, sealed, to: body)
                 }
                 if isCopied { continue }
                 // Another site may have it intact.
-                guard let sealed = try intactCopy(of: entry, in: selection.pack) else {
+                let copy = try intactCopy(of: entry, in: selection.pack) ?? []
+                guard try copy.withUnsafeBytes({ try hand(entry, $0, to: body) }) else {
                     throw HoldfastError(
                         .damaged, "\(entry.type.name) blob \(entry.id) in \(name) is damaged",
                         hint: "Repair the repository")
                 }
-                try sealed.withUnsafeBytes { try body(entry, $0) }
             }
         }
     }
 
-    /// Blobs that are read together, and where they lie.
-    private static func neighbours(
-        from first: Int, in entries: [PackEntry]
-    ) -> (entries: ArraySlice<PackEntry>, range: Range<Int>) {
-        var range = BlobLocation(entries[first], pack: 0).range
-        var end = first + 1
-        while end < entries.endIndex {
-            let next = BlobLocation(entries[end], pack: 0).range
-            guard next.lowerBound <= range.upperBound + largestGap,
-                next.upperBound - range.lowerBound <= longestRange || next.upperBound <= range.upperBound
-            else { break }
-            range = range.lowerBound..<max(range.upperBound, next.upperBound)
-            end += 1
-        }
-        return (entries[first..<end], range)
+    /// Verifies a blob, and hands it over if it is whole.
+    private func hand(
+        _ entry: PackEntry, _ sealed: UnsafeRawBufferPointer,
+        to body: (PackEntry, UnsafeRawBufferPointer, UnsafeRawBufferPointer) throws -> Void
+    ) throws -> Bool {
+        guard let plain = try unseal(sealed, BlobLocation(entry, pack: 0)) else { return false }
+        try body(entry, sealed, plain)
+        return true
     }
 
     /// The sealed bytes of a blob from whichever site has them intact; nil if none has.
@@ -93,15 +87,11 @@ extension BlobReader {
         let name = BlobName(kind: .data, name: pack.description)
         do {
             return try store.get(name, range: BlobLocation(entry, pack: 0).range) { bytes in
-                bytes.withUnsafeBytes { (try? self.isIntact($0, entry)) ?? false }
+                bytes.withUnsafeBytes { ((try? self.unseal($0, BlobLocation(entry, pack: 0))) ?? nil) != nil }
             }
         } catch let error as HoldfastError where error.code == .damaged || error.code == .notFound {
             return nil
         }
-    }
-
-    private func isIntact(_ sealed: UnsafeRawBufferPointer, _ entry: PackEntry) throws -> Bool {
-        try unseal(sealed, BlobLocation(entry, pack: 0)) != nil
     }
 
     /// Bytes of a pack, whatever they are worth; none if they cannot be read.

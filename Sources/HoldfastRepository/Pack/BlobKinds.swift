@@ -21,10 +21,8 @@ struct PackEntry: Sendable, Hashable {
     /// Of the plain text if it is compressed; nil if it is stored as it is.
     var uncompressedLength: UInt32?
 
-    /// Length of the plain text.
-    var plainLength: Int {
-        uncompressedLength.map(Int.init) ?? Int(length) - SealingContext.overhead
-    }
+    /// Bytes of its entry in the header.
+    var headerSize: Int { uncompressedLength == nil ? 37 : 41 }
 }
 
 /// The header at the end of a pack: one entry per blob, in the order of the blobs.
@@ -45,7 +43,7 @@ enum PackHeader {
 
     /// Bytes of a header, its seal and its length at the end of a pack.
     static func sealedSize(_ entries: some Sequence<PackEntry>) -> Int {
-        entries.reduce(SealingContext.overhead + 4) { $0 + ($1.uncompressedLength == nil ? 37 : 41) }
+        entries.reduce(SealingContext.overhead + 4) { $0 + $1.headerSize }
     }
 
     /// Reads a plain header; nil if it is none.

@@ -53,7 +53,7 @@ final class PackWriter: @unchecked Sendable {
     ///
     /// - Parameter mayWait: whether to wait for another pack to become durable rather than to make one too many. Not
     ///   for a thread that has to let the gate open again, without which nothing becomes durable.
-    func take(_ type: BlobType, mayWait: Bool) throws -> PackBuilder {
+    private func take(_ type: BlobType, mayWait: Bool) throws -> PackBuilder {
         let builder = try condition.locked { () -> PackBuilder? in
             while true {
                 if let failure { throw failure }
@@ -78,6 +78,26 @@ final class PackWriter: @unchecked Sendable {
         }
     }
 
+    /// Has an open pack of that type filled. If that fails nobody waits for the pack any more: everybody fails.
+    ///
+    /// - Parameter mayWait: see `take`.
+    func fill<Result>(
+        _ type: BlobType, mayWait: Bool, sealing: SealingContext, _ body: (PackBuilder) throws -> Result
+    ) throws -> Result {
+        let builder = try take(type, mayWait: mayWait)
+        do {
+            let result = try body(builder)
+            try give(builder, sealing: sealing)
+            return result
+        } catch {
+            condition.locked {
+                failure = failure ?? error
+                condition.broadcast()
+            }
+            throw error
+        }
+    }
+
     /// Takes a pack back that is as full as it was. This happens for every blob, so the threads that put are not woken.
     func putBack(_ builder: PackBuilder) {
         condition.locked {
@@ -87,7 +107,7 @@ final class PackWriter: @unchecked Sendable {
     }
 
     /// Takes a pack back; a full one is closed and queued for the store.
-    func give(_ builder: PackBuilder, sealing: SealingContext) throws {
+    private func give(_ builder: PackBuilder, sealing: SealingContext) throws {
         if builder.isFull {
             try enqueue(builder, sealing: sealing)
         } else {

@@ -1,4 +1,5 @@
 import CHoldfastFiles
+import Glibc
 import HoldfastModel
 
 extension Repository {
@@ -40,7 +41,9 @@ extension Repository {
             tree = subtree
         }
         root.name = []
-        let plan = try RestorePlan.build(tree: tree, root: root, reader: reader, index: index, options: options)
+        let plan = try RestorePlan.build(tree: tree, root: root, reader: reader, index: index, options: options) {
+            options.existing == .kept && isOther(directory + "/" + $0)
+        }
         let target = try RestoreTarget(path: directory, plan: plan, options: options)
         options.meter?.expect(
             items: plan.files.count, bytes: plan.files.reduce(0) { $0 + Int64(clamping: $1.node.size) })
@@ -49,5 +52,11 @@ extension Repository {
         try run.run()
         if options.isDurable, holdfast_syncfs(target.root.raw) != 0 { throw systemError("write back", directory) }
         return run.report
+    }
+
+    /// Whether something lies there that is no directory.
+    private func isOther(_ path: String) -> Bool {
+        var status = stat()
+        return lstat(path, &status) == 0 && status.st_mode & S_IFMT != S_IFDIR
     }
 }

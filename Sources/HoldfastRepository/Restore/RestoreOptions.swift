@@ -31,8 +31,17 @@ public struct RestoreOptions: Sendable {
     public var excludes: @Sendable (String) -> Bool
     /// Write everything back to the disk before the restore counts as done.
     public var isDurable: Bool
-    /// The target may hold other things already: they stay, and files in the way of restored ones are replaced.
-    package var replacesExisting = false
+    /// What becomes of the things that the target holds already.
+    package enum Existing: Sendable {
+        /// There must be none.
+        case refused
+        /// They stay, and files in the way of restored ones are replaced.
+        case replaced
+        /// They stay, and what they are in the way of is not restored.
+        case kept
+    }
+
+    package var existing = Existing.refused
     /// Whether the directory at this path only leads to what is restored; one that exists keeps its metadata then.
     package var isOnlyOnTheWay: @Sendable (String) -> Bool = { _ in false }
     /// Counts bytes and files as they are written.
@@ -68,6 +77,9 @@ public struct RestoreReport: Sendable, Hashable {
     public internal(set) var problems: [RestoreProblem] = []
     /// What is there, but lacks an attribute or the like; sockets, which only their owners can make.
     public internal(set) var remarks: [RestoreProblem] = []
+
+    /// Paths of files and the like that were there before, and stayed because they were to be kept; sorted.
+    package internal(set) var kept: [String] = []
 
     public var isComplete: Bool { problems.isEmpty }
 }

@@ -48,13 +48,19 @@ struct RestorePlan {
     private(set) var uses: [BlobUse] = []
     private(set) var problems: [RestoreProblem] = []
     private(set) var remarks: [RestoreProblem] = []
+    /// Paths of what is left out because something else is there.
+    private(set) var kept: [String] = []
     private var firstLinks: [LinkKey: Int] = [:]
 
     private init(root: Node) { directories = [PlannedDirectory(parent: 0, node: root)] }
 
     /// Walks the trees below `tree`.
+    ///
+    /// - Parameter isKept: whether something is in the way of this path, and stays. Then nothing is read for it; what
+    ///   comes up later is seen when it is in the way.
     static func build(
-        tree: ObjectID, root: Node, reader: BlobReader, index: BlobIndex, options: RestoreOptions
+        tree: ObjectID, root: Node, reader: BlobReader, index: BlobIndex, options: RestoreOptions,
+        isKept: (String) -> Bool
     ) throws -> RestorePlan {
         var plan = RestorePlan(root: root)
         var onTheWay: [(Int, String)] = []
@@ -79,8 +85,12 @@ struct RestorePlan {
                     continue
                 }
                 if options.excludes(path) { continue }
+                if isKept(path) {
+                    plan.kept.append(path)
+                    continue
+                }
                 if let subtree = plan.add(node, in: place.directory, path: path, index: index) {
-                    if options.replacesExisting { onTheWay.append((plan.directories.count - 1, path)) }
+                    if options.existing != .refused { onTheWay.append((plan.directories.count - 1, path)) }
                     if place.depth < Walk.deepest {
                         open.append((plan.directories.count - 1, subtree, path, place.depth + 1))
                     } else {

@@ -5,9 +5,7 @@ import HoldfastModel
 
 /// Carries a plan out: workers read packs in order, each range once, and write files as their blobs come by.
 final class RestoreRun: @unchecked Sendable {
-    /// Blobs that are so close together in a pack are read with one call, what lies between them included.
-    private static let largestGap = 256 << 10
-    /// The longest such range; with its blobs opened a worker needs at most about four times as much.
+    /// The longest range that is read with one call; with its blobs opened a worker needs at most about four times as much.
     private static let longestRange = 4 << 20
     /// So many files that are written in pieces are kept open.
     private static let openLimit = 256
@@ -44,6 +42,7 @@ final class RestoreRun: @unchecked Sendable {
         self.target = target
         report.problems = plan.problems
         report.remarks = plan.remarks
+        report.kept = plan.kept
     }
 
     func run() throws {
@@ -82,6 +81,7 @@ final class RestoreRun: @unchecked Sendable {
         }
         report.problems.sort { $0.path < $1.path }
         report.remarks.sort { $0.path < $1.path }
+        report.kept.sort()
     }
 
     // MARK: Reading
@@ -115,17 +115,12 @@ final class RestoreRun: @unchecked Sendable {
         condition.locked {
             guard failure == nil, nextUse < plan.uses.count else { return nil }
             let start = nextUse
-            let first = plan.uses[start].location
-            var end = first.range.upperBound
-            nextUse += 1
-            while nextUse < plan.uses.count, case let next = plan.uses[nextUse].location, next.pack == first.pack,
-                next.range.lowerBound <= end + Self.largestGap,
-                next.range.upperBound - first.range.lowerBound <= Self.longestRange
-                    || next.range.upperBound <= end
-            {
-                end = max(end, next.range.upperBound)
-                nextUse += 1
+            let pack = plan.uses[start].location.pack
+            let group = Neighbours.group(start..<plan.uses.count, longest: Self.longestRange) { number in
+                let location = plan.uses[number].location
+                return location.pack == pack ? location.range : nil
             }
+            nextUse = group?.end ?? plan.uses.count
             return start..<nextUse
         }
     }
@@ -282,7 +277,7 @@ final class RestoreRun: @unchecked Sendable {
                 if let linked = other.linkedFile {
                     guard !failed.contains(UInt32(linked)) else {
                         let path = plan.path(plan.files[linked].node.name, in: plan.files[linked].directory)
-                        throw HoldfastError(.damaged, "it is a link to \(path), which could not be restored")
+                        throw HoldfastError(.damaged, "it is a link to \(path), which was not restored")
                     }
                     try target.link(other, to: plan.files[linked])
                     report.files += 1
@@ -312,8 +307,11 @@ final class RestoreRun: @unchecked Sendable {
         }
     }
 
-    /// Reports what could not be restored; throws what makes going on useless.
+    /// Reports what was not restored; throws what makes going on useless.
     private func name(_ error: any Error, _ name: [UInt8], in directory: Int) throws {
+        if error is KeptExisting {
+            return condition.locked { report.kept.append(plan.path(name, in: directory)) }
+        }
         guard let known = error as? HoldfastError else { throw error }
         switch known.code {
         case .damaged, .notFound, .conflict, .system:

@@ -2,6 +2,9 @@ import CHoldfastFiles
 import Glibc
 import HoldfastModel
 
+/// Something was there before, and stays.
+struct KeptExisting: Error {}
+
 /// The directory that a restore writes into. Everything is reached from its descriptor, name by name, without ever
 /// following a link: what somebody puts in our way is refused, and nothing outside is touched.
 ///
@@ -16,8 +19,8 @@ final class RestoreTarget: @unchecked Sendable {
     private let owner: FileOwner?
     private let mayChangeOwner = geteuid() == 0
     private let condition = Condition()
-    /// Whether things that were there before may be replaced.
-    private let replacesExisting: Bool
+    /// What becomes of things that were there before.
+    private let policy: RestoreOptions.Existing
     private var existing: Set<Int> = []
     /// Files that were begun and are not complete, by their numbers, with the names that they have now.
     private var unfinished: [UInt32: (directory: Int, name: [UInt8])] = [:]
@@ -31,9 +34,9 @@ final class RestoreTarget: @unchecked Sendable {
         let isNew = mkdir(path, 0o700) == 0
         if !isNew && errno != EEXIST { throw systemError("make the directory", path) }
         root = try Descriptor.directory(path)
-        replacesExisting = options.replacesExisting
-        if !isNew && options.replacesExisting { existing = [0] }
-        guard try options.replacesExisting || directoryNames(root, path: path).isEmpty else {
+        policy = options.existing
+        if !isNew && policy != .refused { existing = [0] }
+        guard try policy != .refused || directoryNames(root, path: path).isEmpty else {
             throw HoldfastError(
                 .conflict, "the directory \(path) is not empty", hint: "Restore into a new or an empty directory")
         }
@@ -47,26 +50,30 @@ final class RestoreTarget: @unchecked Sendable {
     }
 
     /// Whether what just failed with `EEXIST` is to be replaced: anything but a directory.
-    private func mayReplace(_ name: [UInt8], in parent: Descriptor) -> Bool {
+    ///
+    /// - Throws: `KeptExisting` if it is to stay.
+    private func mayReplace(_ name: [UInt8], in parent: Descriptor) throws -> Bool {
         guard errno == EEXIST else { return false }
         var status = stat()
         let isOther =
             withCName(name) { fstatat(parent.raw, $0, &status, AT_SYMLINK_NOFOLLOW) } == 0
             && status.st_mode & S_IFMT != S_IFDIR
         errno = EEXIST
-        return replacesExisting && isOther
+        if policy == .kept && isOther { throw KeptExisting() }
+        return policy == .replaced && isOther
     }
 
     /// Makes something under its own name, or beside what it is going to replace.
     ///
     /// - Parameter make: gets a name; -1 with `errno` if it fails, with `EEXIST` if the name is taken.
     /// - Returns: what `make` returned, and the name that was used.
+    /// - Throws: `KeptExisting` if the name is taken by what is to stay.
     private func makeNew(
         _ name: [UInt8], in parent: Descriptor, _ make: ([UInt8]) -> Int32
-    ) -> (result: Int32, name: [UInt8]) {
+    ) throws -> (result: Int32, name: [UInt8]) {
         var used = name
         var result = make(used)
-        if result < 0, mayReplace(name, in: parent) {
+        if result < 0, try mayReplace(name, in: parent) {
             repeat {
                 used = Array(".holdfast-restore-\(String(UInt64.random(in: 0 ... .max), radix: 16))".utf8)
                 result = make(used)
@@ -126,7 +133,7 @@ final class RestoreTarget: @unchecked Sendable {
         let parent = try directory(planned.parent)
         guard withCName(planned.node.name, { mkdirat(parent.raw, $0, 0o700) }) == 0 else {
             let reason = errno
-            if replacesExisting, errno == EEXIST, parent.child(planned.node.name) != nil {
+            if policy != .refused, errno == EEXIST, parent.child(planned.node.name) != nil {
                 existing.insert(number)
                 return
             }
@@ -149,7 +156,7 @@ final class RestoreTarget: @unchecked Sendable {
             try requireOwn(descriptor, S_IFREG, file.node.name)
             return descriptor
         }
-        let made = makeNew(file.node.name, in: parent) { name in
+        let made = try makeNew(file.node.name, in: parent) { name in
             withCName(name) { openat(parent.raw, $0, flags | O_CREAT | O_EXCL, 0o600) }
         }
         guard made.result >= 0 else { throw systemError("make", display(file.node.name)) }
@@ -200,7 +207,7 @@ final class RestoreTarget: @unchecked Sendable {
         guard mode != S_IFLNK || !node.target.contains(0) else {
             throw HoldfastError(.damaged, "\(display(node.name)) leads to what cannot be a path")
         }
-        let made = makeNew(node.name, in: parent) { name in
+        let made = try makeNew(node.name, in: parent) { name in
             withCName(name) { name in
                 mode == S_IFLNK
                     ? withCName(node.target) { symlinkat($0, parent.raw, name) }
@@ -258,7 +265,7 @@ final class RestoreTarget: @unchecked Sendable {
     func link(_ other: PlannedOther, to file: PlannedFile) throws {
         let source = try directory(file.directory)
         let target = try directory(other.directory)
-        let made = makeNew(other.node.name, in: target) { name in
+        let made = try makeNew(other.node.name, in: target) { name in
             withCName(file.node.name) { old in withCName(name) { linkat(source.raw, old, target.raw, $0, 0) } }
         }
         guard made.result == 0 else { throw systemError("link", display(other.node.name)) }

@@ -58,6 +58,16 @@ struct VerbContext {
     /// A line about what is not as it should be, on standard error.
     func warn(_ line: String) { output.error(PlainText.line(line)) }
 
+    /// Refuses what would shut the server of a project out of one of its sites.
+    func requireNoProject() throws {
+        guard try store.list(.record).isEmpty else {
+            throw HoldfastError(
+                .conflict,
+                "\(path) is a site of a project: its server opens all sites with one password, and would be shut out",
+                hint: "Use 'holdfast repository copy' to make a repository with a key and a password of its own")
+        }
+    }
+
     /// Runs a long piece of work, and shows how far it is.
     func showing<Result>(_ label: String, _ meter: ProgressMeter, _ work: () throws -> Result) throws -> Result {
         guard !options.quiet, options.progress || output.isLive else { return try work() }
@@ -109,8 +119,10 @@ struct RepositoryLocation {
         guard FileManager.default.fileExists(atPath: path + "/config") else {
             throw VerbEnd(
                 .noRepository,
-                HoldfastError(
-                    .notFound, "there is no repository in \(path)", hint: "Make one with 'holdfast repository init'"))
+                RekeyPlaces.interruption(at: path)
+                    ?? HoldfastError(
+                        .notFound, "there is no repository in \(path)",
+                        hint: "Make one with 'holdfast repository init'"))
         }
         let store = VerbStore(FileBlobStore(root: path), mode: mode)
         OpenStores.add(store)

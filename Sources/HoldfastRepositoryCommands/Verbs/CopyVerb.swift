@@ -49,32 +49,39 @@ struct CopyVerb: ParsableCommand {
             surroundings: context.surroundings, options: options, path: "", store: context.store, repository: origin,
             password: context.password)
         let records = try filter.records(ids, from)
-        let plan = try origin.planCopy(of: records, into: context.repository)
-        for record in plan.present { context.say("snapshot \(record.shortID) is here already") }
-        var copied: [Copied] = []
-        var written: Int64 = 0
         if dryRun {
+            let plan = try origin.planCopy(of: records, into: context.repository)
+            show(plan.present, context)
             for record in plan.snapshots { context.say("would copy snapshot \(record.shortID)") }
-            copied = plan.snapshots.map { Copied(source: "\($0.id)", copy: nil) }
-        } else {
-            let meter = ProgressMeter()
-            let report = try context.showing("copying", meter) {
-                try origin.copy(of: records, into: context.repository, meter: meter)
-            }
-            for (record, id) in report.snapshots {
-                context.say("snapshot \(record.shortID) copied as \("\(id)".prefix(8))")
-                copied.append(Copied(source: "\(record.id)", copy: "\(id)"))
-            }
-            written = report.bytesWritten
+            let copied = plan.snapshots.map { Copied(source: "\($0.id)", copy: nil) }
+            return try sum(copied, plan.present, blobs: plan.blobs, bytes: plan.bytes, context)
         }
+        let meter = ProgressMeter()
+        let report = try context.showing("copying", meter) {
+            try origin.copy(of: records, into: context.repository, meter: meter)
+        }
+        show(report.present, context)
+        let copied = report.snapshots.map { record, id in
+            context.say("snapshot \(record.shortID) copied as \("\(id)".prefix(8))")
+            return Copied(source: "\(record.id)", copy: "\(id)")
+        }
+        try sum(copied, report.present, blobs: report.blobs, bytes: report.bytesWritten, context)
+    }
+
+    private func show(_ present: [SnapshotRecord], _ context: VerbContext) {
+        for record in present { context.say("snapshot \(record.shortID) is here already") }
+    }
+
+    /// - Parameter bytes: in a dry run those that would be read.
+    private func sum(
+        _ copied: [Copied], _ present: [SnapshotRecord], blobs: Int, bytes: Int64, _ context: VerbContext
+    ) throws {
         context.say(
-            "\(Amount.count(copied.count, "snapshot")), \(Amount.count(plan.blobs, "blob")), "
-                + Amount.bytes(dryRun ? plan.bytes : written))
-        if options.json {
-            try context.write(
-                json: Summary(
-                    copied: copied, skipped: plan.present.map { "\($0.id)" }, blobs: plan.blobs, bytes_written: written,
-                    dry_run: dryRun))
-        }
+            "\(Amount.count(copied.count, "snapshot")), \(Amount.count(blobs, "blob")), \(Amount.bytes(bytes))")
+        guard options.json else { return }
+        try context.write(
+            json: Summary(
+                copied: copied, skipped: present.map { "\($0.id)" }, blobs: blobs, bytes_written: dryRun ? 0 : bytes,
+                dry_run: dryRun))
     }
 }

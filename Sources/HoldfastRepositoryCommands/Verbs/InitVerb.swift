@@ -21,6 +21,7 @@ struct InitVerb: ParsableCommand {
         if FileManager.default.fileExists(atPath: path + "/config") {
             throw HoldfastError(.conflict, "there is a repository in \(path) already", hint: "Choose another folder")
         }
+        if let interruption = RekeyPlaces.interruption(at: path) { throw interruption }
         let password = try options.passwordSource.read(surroundings, isNew: true)
         let parent = (path as NSString).deletingLastPathComponent
         try FileManager.default.createDirectory(atPath: parent, withIntermediateDirectories: true)

@@ -9,7 +9,8 @@ struct KeyVerb: ParsableCommand {
         commandName: "key", abstract: "List, add and remove passwords.",
         discussion: """
             All passwords open the same key of the repository. Removing one keeps away whoever never had it: somebody \
-            who knew it and copied its key file can still read everything. Then use 'rekey'.
+            who knew it and copied its key file can still read everything. Then use 'rekey'. On the site of a project \
+            none is removed or replaced: its server opens all sites with one password.
             """,
         subcommands: [KeyList.self, KeyAdd.self, KeyRemove.self, KeyPassword.self])
 }
@@ -34,7 +35,7 @@ struct KeyList: ParsableCommand {
             let keys = try context.repository.keys(current: context.password)
             let times = PlainTime(context.surroundings)
             for key in keys {
-                if let fault = key.fault { context.output.error("error: key \(key.id) cannot be read: \(fault)") }
+                if let fault = key.fault { context.warn("error: key \(key.id) cannot be read: \(fault)") }
             }
             if options.json {
                 return try context.write(
@@ -101,6 +102,7 @@ struct KeyRemove: ParsableCommand {
 
     func run() throws {
         let context = try options.open()
+        try context.requireNoProject()
         let removed = try context.repository.whileAlone { lock in
             try context.repository.removeKey(id, current: context.password, lock: lock)
         }
@@ -118,18 +120,13 @@ struct KeyPassword: ParsableCommand {
 
     func run() throws {
         let context = try options.open()
+        try context.requireNoProject()
         let password = try new.read(context.surroundings)
         guard password != context.password else {
             throw HoldfastError(.invalidInput, "the new password is the old one", hint: "Choose another one")
         }
         let cost = try ScryptCost.calibrated(context.surroundings.time)
-        let id = try context.repository.whileAlone { lock in
-            let old = try context.repository.keys(current: context.password).filter(\.isCurrent)
-            // The new one is there before the old one goes.
-            let id = try context.repository.addKey(password, scrypt: cost)
-            for key in old { _ = try context.repository.removeKey(key.id, current: password, lock: lock) }
-            return id
-        }
+        let id = try context.repository.changePassword(from: context.password, to: password, scrypt: cost)
         if options.json { return try context.write(json: ["message_type": "key_added", "id": id]) }
         context.say("key \(id.prefix(8)) has the new password; the old one opens nothing any more")
     }

@@ -19,28 +19,22 @@ struct PruneLimits: ParsableArguments {
     @Flag(help: "Rewrite packs that are much smaller than they should be.")
     var repackSmall = false
 
-    struct Limits {
-        var options: PruneOptions
-        /// Of `--max-unused` as a size.
-        var unusedBytes: Int64?
-    }
-
-    func limits() throws -> Limits {
-        var limits = Limits(options: PruneOptions())
-        limits.options.repacksTreesOnly = repackCacheableOnly
-        limits.options.repacksSmall = repackSmall
+    func limits() throws -> PruneOptions {
+        var limits = PruneOptions()
+        limits.repacksTreesOnly = repackCacheableOnly
+        limits.repacksSmall = repackSmall
         if let maxRepackSize {
             guard let size = ByteSize.parse(maxRepackSize) else {
                 throw HoldfastError(.invalidInput, "'\(maxRepackSize)' is not a size", hint: "Write it as '500M'")
             }
-            limits.options.maxRepackBytes = Int(size)
+            limits.maxRepackBytes = Int(size)
         }
         if maxUnused == "unlimited" {
-            limits.options.maxUnusedPercent = 100
+            limits.maxUnusedPercent = 100
         } else if maxUnused.hasSuffix("%"), let percent = Double(maxUnused.dropLast()), (0..<100).contains(percent) {
-            limits.options.maxUnusedPercent = percent
+            limits.maxUnusedPercent = percent
         } else if let size = ByteSize.parse(maxUnused) {
-            limits.unusedBytes = size
+            limits.maxUnusedBytes = size
         } else {
             throw HoldfastError(
                 .invalidInput, "'\(maxUnused)' is not a limit", hint: "Write it as '5%', '2G' or 'unlimited'")
@@ -81,11 +75,11 @@ struct PruneVerb: ParsableCommand {
 
     /// - Parameter forgotten: what a forget would have removed before, in a dry run.
     static func run(
-        _ limits: PruneLimits.Limits, dryRun: Bool, without forgotten: Set<SnapshotID> = [], _ context: VerbContext
+        _ limits: PruneOptions, dryRun: Bool, without forgotten: Set<SnapshotID> = [], _ context: VerbContext
     ) throws {
         let meter = ProgressMeter()
         context.store.count(writes: meter)
-        let plan = try plan(limits, without: forgotten, context)
+        let plan = try context.repository.planPrune(limits, without: forgotten)
         if !context.options.json {
             let keep = "\(dryRun ? "would keep" : "keep") \(Amount.count(plan.packsKept, "pack"))"
             let removed = plan.packsRemoved + plan.packsUnreferenced
@@ -106,20 +100,6 @@ struct PruneVerb: ParsableCommand {
                 packs_kept: plan.packsKept, packs_repacked: plan.packsRepacked, packs_removed: plan.packsRemoved,
                 packs_unreferenced: plan.packsUnreferenced, bytes_before: plan.bytesBefore,
                 bytes_to_copy: plan.bytesToCopy, bytes_freed: freed, bytes_unused: plan.bytesUnused, dry_run: dryRun))
-    }
-
-    /// A limit in bytes is a percentage of what will be there, so it is planned without a limit before.
-    private static func plan(
-        _ limits: PruneLimits.Limits, without forgotten: Set<SnapshotID>, _ context: VerbContext
-    ) throws -> PrunePlan {
-        var options = limits.options
-        if let most = limits.unusedBytes {
-            options.maxUnusedPercent = 100
-            let free = try context.repository.planPrune(options, without: forgotten)
-            let needed = max(free.bytesBefore - free.bytesFreed - free.bytesUnused, 1)
-            options.maxUnusedPercent = min(100 * Double(most) / (Double(needed) + Double(most)), 99.999)
-        }
-        return try context.repository.planPrune(options, without: forgotten)
     }
 
     private static func bytes(_ count: Int) -> String { Amount.bytes(Int64(max(count, 0))) }

@@ -14,7 +14,8 @@ struct RekeyVerb: ParsableCommand {
             A key that leaked cannot be revoked in this format: removing a password leaves the key as it was. So all \
             snapshots are copied into a new repository beside this one, with a new key and a new password; it is \
             checked with all its data, and then takes the folder's place. Needs as much free space again. Copies of \
-            the old repository elsewhere stay readable with the old key.
+            the old repository elsewhere stay readable with the old key. The site of a project is refused: its server \
+            could not open it any more.
             """)
 
     @OptionGroup var options: RepositoryOptions
@@ -32,38 +33,39 @@ struct RekeyVerb: ParsableCommand {
 
     func run() throws {
         let context = try options.open()
+        try context.requireNoProject()
         let password = try new.read(context.surroundings)
         // The folder itself takes part in the exchange, not a link that leads to it.
         let folder = try Self.resolved(context.path)
-        let place = folder + ".rekey"
+        let place = RekeyPlaces.new(folder)
         guard !FileManager.default.fileExists(atPath: place) else {
             throw HoldfastError(
                 .conflict, "there is something at \(place) already, perhaps of an earlier rekey",
                 hint: "Look at it, and move it away")
         }
-        let made = try context.repository.whileAlone { lock -> (id: String, snapshots: Int) in
+        let (made, old) = try context.repository.whileAlone { lock -> ((id: String, snapshots: Int), String) in
             let made: (id: String, snapshots: Int)
             do {
-                made = try copy(context, to: place, password, lock)
+                made = try copy(context, to: place, password, lock) { try Self.giveOwner(of: folder, to: place) }
             } catch {
                 // Nothing has been changed yet.
                 try? FileManager.default.removeItem(atPath: place)
                 throw error
             }
-            try FolderSwap.exchange(folder, place)
+            let old = try FolderSwap().exchange(folder, place)
             // The lock went with the folder.
-            for entry in try FileBlobStore(root: place).list(.lock) {
-                try FileBlobStore(root: place).delete(entry.name)
+            for entry in try FileBlobStore(root: old).list(.lock) {
+                try FileBlobStore(root: old).delete(entry.name)
             }
-            return made
+            return (made, old)
         }
-        if removeOld { try FileManager.default.removeItem(atPath: place) }
+        if removeOld { try FileManager.default.removeItem(atPath: old) }
         if options.json {
             return try context.write(
-                json: Summary(id: made.id, old_repository: removeOld ? nil : place, snapshots: made.snapshots))
+                json: Summary(id: made.id, old_repository: removeOld ? nil : old, snapshots: made.snapshots))
         }
         context.say("the repository in \(context.path) is \(made.id.prefix(10)) now, with \(made.snapshots) snapshots")
-        context.say(removeOld ? "the old one is removed" : "the old one is in \(place): remove it when all is well")
+        context.say(removeOld ? "the old one is removed" : "the old one is in \(old): remove it when all is well")
     }
 
     private static func resolved(_ path: String) throws -> String {
@@ -74,9 +76,27 @@ struct RekeyVerb: ParsableCommand {
         return String(cString: resolved)
     }
 
+    /// Gives the new folder to whom the old one belongs: else a rekey by root would end the backups of another user.
+    private static func giveOwner(of folder: String, to place: String) throws {
+        var (old, new) = (stat(), stat())
+        guard stat(folder, &old) == 0, stat(place, &new) == 0, chmod(place, old.st_mode & 0o7777) == 0 else {
+            throw HoldfastError(.system, "cannot give \(place) its mode: \(String(cString: strerror(errno)))")
+        }
+        if (old.st_uid, old.st_gid) == (new.st_uid, new.st_gid) { return }
+        for name in [""] + (FileManager.default.subpaths(atPath: place) ?? []).map({ "/" + $0 }) {
+            guard lchown(place + name, old.st_uid, old.st_gid) == 0 else {
+                throw HoldfastError(
+                    .system, "cannot give \(place) to user \(old.st_uid): \(String(cString: strerror(errno)))",
+                    hint: "Run it as the owner of \(folder), or as root")
+            }
+        }
+    }
+
     /// Fills and checks the new repository; the old one is as it was afterwards, and held.
+    ///
+    /// - Parameter finish: called when nothing more is written to the new one.
     private func copy(
-        _ context: VerbContext, to place: String, _ password: Secret, _ lock: LockKeeper
+        _ context: VerbContext, to place: String, _ password: Secret, _ lock: LockKeeper, finish: () throws -> Void
     ) throws -> (id: String, snapshots: Int) {
         let time = context.surroundings.time
         let store = VerbStore(try FileBlobStore.create(root: place))
@@ -101,7 +121,31 @@ struct RekeyVerb: ParsableCommand {
             throw HoldfastError(
                 .conflict, "snapshots came or went while the repository was copied", hint: "Try again")
         }
+        try finish()
         try lock.requireHeld()
         return (target.id, records.count)
+    }
+}
+
+/// Where a rekey puts what.
+enum RekeyPlaces {
+    /// The new repository until it takes the folder's name, and the old one then.
+    static func new(_ folder: String) -> String { folder + ".rekey" }
+
+    /// What to say if nothing has the folder's name because a rekey stopped in between; nil if none did.
+    static func interruption(at path: String) -> HoldfastError? {
+        var folder = path
+        if let target = try? FileManager.default.destinationOfSymbolicLink(atPath: path) {
+            let parent = URL(fileURLWithPath: path).deletingLastPathComponent()
+            folder = URL(fileURLWithPath: target, relativeTo: parent).path
+        }
+        let old = FolderSwap.aside(folder)
+        guard !FileManager.default.fileExists(atPath: folder + "/config"),
+            FileManager.default.fileExists(atPath: old + "/config")
+        else { return nil }
+        return HoldfastError(
+            .notFound,
+            "a rekey of \(folder) was interrupted: the old repository is in \(old), the new one in \(new(folder))",
+            hint: "Rename \(new(folder)) to \(folder), or \(old) to keep the old one")
     }
 }

@@ -55,6 +55,7 @@ struct RestoreVerb: ParsableCommand {
         var message_type = "summary"
         let total_files: Int
         let files_restored: Int
+        let files_skipped: Int?
         let total_bytes: Int64
         let bytes_restored: Int64
         let errors: Int
@@ -137,8 +138,8 @@ struct RestoreVerb: ParsableCommand {
             let size = Int64(clamping: bytes)
             return try context.write(
                 json: Summary(
-                    total_files: files, files_restored: 0, total_bytes: size, bytes_restored: 0, errors: 0,
-                    verified: nil, dry_run: true))
+                    total_files: files, files_restored: 0, files_skipped: nil, total_bytes: size, bytes_restored: 0,
+                    errors: 0, verified: nil, dry_run: true))
         }
         context.say("would restore \(Amount.count(files, "file")), \(Amount.bytes(Int64(clamping: bytes)))")
     }
@@ -148,8 +149,8 @@ struct RestoreVerb: ParsableCommand {
         try FileManager.default.createDirectory(
             atPath: (path as NSString).deletingLastPathComponent, withIntermediateDirectories: true)
         let meter = ProgressMeter()
-        var settings = RestoreOptions(excludes: excludes(choice, below: path))
-        settings.replacesExisting = true
+        var settings = RestoreOptions(excludes: choice.excludes)
+        settings.existing = overwrite == .never ? .kept : .replaced
         settings.isOnlyOnTheWay = choice.isOnlyOnTheWay
         settings.meter = meter
         let report = try context.showing("restoring", meter) {
@@ -161,11 +162,12 @@ struct RestoreVerb: ParsableCommand {
         var verified: Int?
         if verify {
             let reading = ProgressMeter()
+            // What was there before and stayed is not what the snapshot says.
+            let kept = Set(report.kept)
             let result = try context.showing("verifying", reading) {
-                // What was there before and stayed is not what the snapshot says.
-                try context.repository.verify(
-                    source.treePath, in: path, meter: reading,
-                    excludes: overwrite == .never ? settings.excludes : choice.excludes)
+                try context.repository.verify(source.treePath, in: path, meter: reading) {
+                    choice.excludes($0) || kept.contains($0)
+                }
             }
             for problem in result.problems { context.warn("not as in the snapshot: \(problem)") }
             problems += result.problems.count
@@ -175,39 +177,14 @@ struct RestoreVerb: ParsableCommand {
             try context.write(
                 json: Summary(
                     total_files: report.files + report.problems.count, files_restored: report.files,
-                    total_bytes: report.bytes, bytes_restored: report.bytes, errors: problems, verified: verified,
-                    dry_run: nil))
+                    files_skipped: overwrite == .never ? report.kept.count : nil, total_bytes: report.bytes,
+                    bytes_restored: report.bytes, errors: problems, verified: verified, dry_run: nil))
         } else {
             var line = "restored \(Amount.count(report.files, "file")), \(Amount.bytes(report.bytes)) to \(path)"
+            if !report.kept.isEmpty { line += "; kept \(report.kept.count) that were there" }
             if let verified { line += "; verified \(verified)" }
             context.say(line)
         }
         if problems > 0 { throw VerbEnd(.incomplete) }
-    }
-
-    /// With `--overwrite never`, what exists and is no directory is left out as well.
-    private func excludes(_ choice: Choice, below path: String) -> @Sendable (String) -> Bool {
-        guard overwrite == .never else { return choice.excludes }
-        let known = ExistingFiles(below: path)
-        return { choice.excludes($0) || known.contains($0) }
-    }
-}
-
-/// Which files were there when they were asked for first.
-private final class ExistingFiles: @unchecked Sendable {
-    private let root: String
-    private let lock = NSLock()
-    private var answers: [String: Bool] = [:]
-
-    init(below root: String) { self.root = root }
-
-    func contains(_ path: String) -> Bool {
-        lock.lock()
-        defer { lock.unlock() }
-        if let known = answers[path] { return known }
-        var status = stat()
-        let isThere = lstat(root + "/" + path, &status) == 0 && status.st_mode & S_IFMT != S_IFDIR
-        answers[path] = isThere
-        return isThere
     }
 }

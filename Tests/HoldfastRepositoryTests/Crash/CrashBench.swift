@@ -67,8 +67,14 @@ struct CrashBench {
         return folder
     }
 
+    /// With the password, or with the one that `CrashStep.newPassword` has replaced it by.
     static func open(_ store: any BlobStore, later seconds: Double = 60) throws -> Repository {
-        try Repository.open(store: store, password: TestRepository.password, time: LaterTime(seconds: seconds))
+        let time = LaterTime(seconds: seconds)
+        do {
+            return try Repository.open(store: store, password: TestRepository.password, time: time)
+        } catch let error as HoldfastError where error.code == .wrongPassword {
+            return try Repository.open(store: store, password: CrashStep.replacement, time: time)
+        }
     }
 
     func backUp(_ repository: Repository) throws {
@@ -103,7 +109,9 @@ struct CrashBench {
     /// restic's opinion of a store.
     func expectResticContent(_ store: any BlobStore, _ place: String) throws {
         _ = try Self.folder(store, directory("judge"))
-        let outcome = try Restic(repository: directory("judge"), password: TestRepository.password.reveal())
+        var password = TestRepository.password
+        do { _ = try Repository.open(store: store, password: password) } catch { password = CrashStep.replacement }
+        let outcome = try Restic(repository: directory("judge"), password: password.reveal())
             .run("check", "--read-data", "--no-lock")
         #expect(outcome.status == 0, "\(place): \(outcome.output)\(outcome.errors)")
     }
@@ -145,10 +153,12 @@ struct CrashStep: Sendable, CustomTestStringConvertible {
     static let forget = CrashStep(name: "forget", forgets: true) { repository, bench in
         try repository.forget(bench.victim)
     }
-    static let addPassword = CrashStep(name: "new password") { repository, _ in
-        try repository.addPassword(Secret("another"))
+    static let newPassword = CrashStep(name: "new password") { repository, _ in
+        _ = try repository.changePassword(
+            from: TestRepository.password, to: replacement, scrypt: .randomPassword)
     }
-    static let all = [backup, prune, forget, addPassword]
+    static let replacement = Secret("another")
+    static let all = [backup, prune, forget, newPassword]
 }
 
 extension CrashBench {

@@ -11,7 +11,7 @@ import Testing
     private static let hours: Double = 3 * 3600
     private static let judgeStep = Patience.rounds(61, long: 7)
 
-    @Test(arguments: [CrashStep.backup, .prune, .forget, .addPassword])
+    @Test(arguments: CrashStep.all)
     func `a process that dies before any of its system calls, or half through a write, leaves a whole repository`(
         _ step: CrashStep
     ) throws {
@@ -38,7 +38,7 @@ import Testing
         Issue.record("\(step.name) never ended")
     }
 
-    @Test(arguments: [CrashStep.backup, .prune, .forget, .addPassword], DiskModel.Loss.allCases)
+    @Test(arguments: CrashStep.all, DiskModel.Loss.allCases)
     func `whatever unsynced writes and renames a loss of power takes or reorders, the repository is whole`(
         _ step: CrashStep, _ loss: DiskModel.Loss
     ) throws {

@@ -7,7 +7,7 @@ import Testing
 /// Every kind of object, damaged in every way, on each of two sites.
 @Suite(.serialized) struct SiteDamageTests {
     enum Damage: String, CaseIterable, Sendable {
-        case flipped, truncated, emptied, swapped, removed
+        case flipped, truncated, lengthened, emptied, swapped, removed
     }
 
     private static let sites = ["one", "two"]
@@ -26,6 +26,7 @@ import Testing
             flipped[bytes.count / 2] ^= 4
             try store.put(name, flipped)
         case .truncated: try store.put(name, Array(bytes.dropLast(7)))
+        case .lengthened: try store.put(name, bytes + [1, 2, 3, 4, 5, 6, 7])
         case .emptied: try store.put(name, [UInt8]())
         case .swapped:
             // With another one of its kind, or with something else if it is the only one.
@@ -38,10 +39,13 @@ import Testing
         return name
     }
 
-    private static func open(_ stores: [MemoryBlobStore]) throws -> Repository {
+    private static func replicated(_ stores: [MemoryBlobStore]) throws -> ReplicatedBlobStore {
         let sites = zip(sites, stores).map { Site(name: $0, region: "r", location: $0, store: $1) }
-        return try Repository.open(
-            store: ReplicatedBlobStore(sites: sites, quorum: 1), password: TestRepository.password, time: LaterTime())
+        return try ReplicatedBlobStore(sites: sites, quorum: 1)
+    }
+
+    private static func open(_ stores: [MemoryBlobStore]) throws -> Repository {
+        try Repository.open(store: replicated(stores), password: TestRepository.password, time: LaterTime())
     }
 
     @Test(arguments: [BlobKind.config, .key, .snapshot, .index, .data], Damage.allCases)
@@ -93,6 +97,32 @@ import Testing
         }
     }
 
+    @Test(arguments: [BlobKind.key, .snapshot, .index, .data], [Damage.truncated, .lengthened])
+    func `catching up replaces a copy of the wrong length on the site that has it, whichever that is`(
+        _ kind: BlobKind, _ damage: Damage
+    ) throws {
+        let bench = try CrashBench(seed: 126)
+        for number in Self.sites.indices {
+            let stores = [try bench.store(), try bench.store()]
+            let name = try Self.damage(stores[number], kind, damage)
+            let place = "\(damage.rawValue) \(name) on \(number)"
+            // Before that the other one is not held to be the wrong one: it gets new snapshots.
+            let backups = [try bench.store(), try bench.store()]
+            _ = try Self.damage(backups[number], kind, damage)
+            try bench.backUp(Self.open(backups))
+            #expect(try backups[1 - number].list(.snapshot).count == 3, "\(place)")
+            let sites = try Self.replicated(stores)
+            let repository = try CrashBench.open(sites)
+            _ = try sites.list(kind)
+            #expect(sites.report().map(\.isComplete) == Self.sites.indices.map { $0 != number }, "\(place)")
+            let reports = try repository.catchUpSites(limit: 1 << 30, comparesPacks: true, isWanted: { _ in true })
+            #expect(reports.map(\.copied) == Self.sites.indices.map { $0 == number ? 1 : 0 }, "\(place)")
+            #expect(reports.allSatisfy { $0.isWhole }, "\(place): \(reports)")
+            for store in stores { #expect(try store.get(name) == bench.objects[name], "\(place)") }
+            #expect(sites.report().allSatisfy { $0.isComplete }, "\(place)")
+        }
+    }
+
     @Test(arguments: Damage.allCases)
     func `a damaged lock is named, hinders no reader, and no writer works under it`(_ damage: Damage) throws {
         let bench = try CrashBench(seed: 122)
@@ -134,15 +164,15 @@ import Testing
                 }
             }
         }
-        // What lacks only its last bytes has all its blobs.
-        #expect((named > 0) == (damage != .truncated))
+        // What lacks only its last bytes, or has more, has all its blobs.
+        #expect((named > 0) == ![.truncated, .lengthened].contains(damage))
     }
 
     @Test func `a repository with a damaged key is opened with a whole one`() throws {
         let bench = try CrashBench(seed: 124)
         let store = try bench.store()
         let first = try #require(try store.list(.key).first)
-        try CrashBench.open(store).addPassword(Secret("another"))
+        _ = try CrashBench.open(store).addKey(Secret("another"), scrypt: .randomPassword)
         try store.put(first.name, Array(store.get(first.name).reversed()))
         _ = try Repository.open(store: store, password: Secret("another"), time: LaterTime())
         let error = #expect(throws: HoldfastError.self) { try CrashBench.open(store) }

@@ -18,9 +18,11 @@ import Testing
     }
 
     /// A repository of somebody else, with a snapshot.
-    private static func stranger(_ bench: CrashBench) throws -> MemoryBlobStore {
+    private static func stranger(
+        _ bench: CrashBench, password: Secret = Secret("theirs")
+    ) throws -> MemoryBlobStore {
         let store = MemoryBlobStore()
-        let repository = try Repository.create(store: store, password: Secret("theirs"), time: LaterTime())
+        let repository = try Repository.create(store: store, password: password, time: LaterTime())
         try bench.backUp(repository)
         // A lock of theirs is not in our way either.
         try store.put(BlobSamples.name(.lock, 1), [1, 2, 3])
@@ -68,6 +70,78 @@ import Testing
         let report = try again.check(readData: true)
         #expect(report.siteProblems.allSatisfy { $0.object.hasPrefix("site '\(strange)'") })
         #expect(!report.siteProblems.isEmpty)
+    }
+
+    @Test func `with the same password nobody guesses which one is meant, and both are named`() throws {
+        let bench = try CrashBench(seed: 204)
+        let ours = try bench.store()
+        let id = try CrashBench.open(ours).id
+        let key = try #require(try ours.list(.key).first).name.name
+        // Which key is tried first depends on their names.
+        var orders: Set<Bool> = []
+        for _ in 0..<200 where orders.count < 2 {
+            let theirs = try Self.stranger(bench, password: TestRepository.password)
+            let isFirst = try #require(try theirs.list(.key).first).name.name < key
+            guard orders.insert(isFirst).inserted else { continue }
+            let before = try (Self.contents(ours), Self.contents(theirs))
+            let their = try CrashBench.open(theirs).id
+            for stores in [[ours, theirs], [theirs, ours], [ours, MemoryBlobStore(), theirs]] {
+                let error = #expect(throws: HoldfastError.self) { try Self.open(stores) }
+                #expect(error?.code == .conflict)
+                for text in [id, their, "'0'", "'\(stores.count - 1)'"] {
+                    #expect(error?.message.contains(text) == true, "\(text): \(error?.message ?? "")")
+                }
+            }
+            // Without a good config it is only a stranger.
+            for form in [Form.damagedConfig, .withoutConfig] {
+                try Self.change(theirs, form)
+                for stores in [[ours, theirs], [theirs, ours]] { #expect(try Self.open(stores).id == id, "\(form)") }
+                try theirs.delete(.config)
+                try theirs.put(.config, #require(before.1[.config]))
+            }
+            #expect(try Self.contents(ours) == before.0)
+            #expect(try Self.contents(theirs) == before.1)
+        }
+        #expect(orders.count == 2)
+    }
+
+    @Test func `a site whose config cannot be read when the repository is opened gets nothing`() throws {
+        let bench = try CrashBench(seed: 205)
+        let (ours, theirs) = (try bench.store(), MemoryBlobStore())
+        // Made anew on a bare mount point.
+        _ = try Repository.create(store: theirs, password: Secret("theirs"))
+        let before = try Self.contents(theirs)
+        let broken = FaultyBlobStore(
+            theirs, script: [Fault(.fail(HoldfastError(.unavailable, "EIO")), on: [.get], of: [.config])])
+        let repository = try Self.open([ours, broken])
+        broken.setScript([])
+        try bench.backUp(repository)
+        #expect(try ours.list(.snapshot).count == 3)
+        #expect(try Self.contents(theirs) == before)
+        #expect(try theirs.list(.lock).isEmpty)
+    }
+
+    @Test func `a site of ours is known with a damaged config though all its keys were replaced meanwhile`() throws {
+        let bench = try CrashBench(seed: 206)
+        let (ours, away) = (try bench.store(), try bench.store())
+        _ = try CrashBench.open(ours).changePassword(
+            from: TestRepository.password, to: CrashStep.replacement, scrypt: .randomPassword)
+        try Self.change(away, .damagedConfig)
+        let report = try #require(try Self.open([ours, away]).healSites())
+        #expect(report.isWhole)
+        #expect(try away.get(.config) == ours.get(.config))
+    }
+
+    @Test func `if the keys of the good site cannot be listed a site with a damaged config is no stranger`() throws {
+        let bench = try CrashBench(seed: 207)
+        let (ours, damaged) = (try bench.store(), try bench.store())
+        try Self.change(damaged, .damagedConfig)
+        // The first listing is that of the opening, before the configs are looked at.
+        let moody = FaultyBlobStore(
+            ours, script: [Fault(.fail(HoldfastError(.unavailable, "EIO")), on: [.list], of: [.key], calls: 2...2)])
+        let report = try #require(try Self.open([moody, damaged]).healSites())
+        #expect(report.isWhole)
+        #expect(try damaged.get(.config) == ours.get(.config))
     }
 
     @Test(arguments: Form.allCases)
