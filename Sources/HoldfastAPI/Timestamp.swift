@@ -2,9 +2,10 @@ import Foundation
 
 /// ISO 8601 time stamps as the API writes them: `2026-01-31T12:00:00.123456+00:00`.
 package enum Timestamp {
-    /// The date in UTC with microseconds.
+    /// The date in UTC with microseconds; one that is not in the years 0 to 9999 as the nearest that is.
     package static func format(_ date: Date) -> String {
-        let total = Int64((date.timeIntervalSince1970 * 1_000_000).rounded())
+        let bounded = min(max(date.timeIntervalSince1970, -62_167_219_200), 253_402_300_799)
+        let total = Int64((bounded * 1_000_000).rounded())
         let (seconds, micros) = floorDivide(total, 1_000_000)
         let (days, rest) = floorDivide(seconds, 86_400)
         let civil = civilDate(days: days)

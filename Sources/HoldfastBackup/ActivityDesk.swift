@@ -8,11 +8,17 @@ import HoldfastRetention
 package struct ActivityDesk: Sendable {
     private let catalogue: any BackupCatalogue
     private let time: any TimeSource
+    private let clocks: ClockWatch?
     private let wake: @Sendable () -> Void
 
-    package init(catalogue: any BackupCatalogue, time: any TimeSource, wake: @escaping @Sendable () -> Void) {
+    /// - Parameter clocks: what locks are compared with; nil for `time`.
+    package init(
+        catalogue: any BackupCatalogue, time: any TimeSource, clocks: ClockWatch? = nil,
+        wake: @escaping @Sendable () -> Void
+    ) {
         self.catalogue = catalogue
         self.time = time
+        self.clocks = clocks
         self.wake = wake
     }
 
@@ -117,16 +123,7 @@ package struct ActivityDesk: Sendable {
                 .conflict, "backup \(id) is deleted already",
                 hint: "Bring it back with backup:undelete, or end its grace with backup:delete --now")
         }
-        if keeping.isLocked(at: time.now()), let until = keeping.lockedUntil {
-            throw HoldfastError(
-                .conflict, "backup \(id) is locked until \(until.formatted(.iso8601)), and goes for nobody before",
-                hint: "Wait until then")
-        }
-        if keeping.isProtected, !force, !keeping.isDeleted {
-            throw HoldfastError(
-                .conflict, "backup \(id) is protected",
-                hint: "Unprotect it with backup:protect --off, or delete it with --force")
-        }
+        try keeping.checkMayGo(id, force: force || keeping.isDeleted, at: clocks?.now() ?? time.now())
         var parameters = ["backup": id.rawValue, "environment": backup.environmentName]
         if force { parameters["force"] = "true" }
         if now { parameters["now"] = "true" }

@@ -47,6 +47,8 @@ extension ActivityPerformer {
 package enum RecoveryOutcome: Sendable, Equatable {
     /// Everything it had to do is done.
     case finished
+    /// It can be done again from its beginning, and waits for its turn: the control plane does not wait for it.
+    case again
     case failed(String)
 }
 
@@ -139,6 +141,9 @@ package final class ActivityRunner: Sendable {
             case .finished:
                 context.log("Found finished after a restart of the control plane.")
                 try catalogue.finishActivity(activity.id, result: .success, failure: nil, at: time.now())
+            case .again:
+                context.log("Queued again after a restart of the control plane.")
+                try catalogue.requeueActivity(activity.id, at: time.now())
             case .failed(let reason):
                 context.log("Failed: \(reason)")
                 try catalogue.finishActivity(activity.id, result: .failure, failure: reason, at: time.now())

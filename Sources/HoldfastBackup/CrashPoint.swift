@@ -12,6 +12,8 @@ package enum CrashPoint: String, Sendable, CaseIterable {
     case backupStored = "backup.stored"
     /// It is listed, and what it takes the place of is there still.
     case backupListed = "backup.listed"
+    /// The data of one deleted backup are gone; others may be about to go.
+    case backupPurged = "backup.purged"
     case restoreFilled = "restore.filled"
     /// Behind the closed gate, nothing switched.
     case switchHeld = "switch.held"

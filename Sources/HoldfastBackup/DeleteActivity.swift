@@ -16,7 +16,7 @@ struct DeleteActivity {
             // One whose deletion has begun is past being brought back: it can only be gone.
             if record.status == .deleting { return try Purge(house: house, context: context).run(record, force: force) }
             try house.catalogue.deleteBackup(
-                backup, because: context.activity.text, force: force, at: house.time.now())
+                backup, because: context.activity.text, force: force, at: house.steadyTime)
             let hours = (house.deletionGrace / 360).rounded() / 10
             return context.log(
                 "Backup \(backup) of \(record.environmentName) is deleted. It can be brought back for \(hours) hours.")
@@ -31,8 +31,11 @@ struct Purge {
     let house: House
     let context: ActivityContext
 
-    func run(_ record: Backup, force: Bool = false) throws {
-        try house.catalogue.markDeleting(record.id, force: force, at: house.time.now())
+    /// - Parameter limit: only if it was deleted at that time or before, and still is; nil for also if it never was.
+    /// - Throws: `conflict` if it may not go, or was brought back.
+    func run(_ record: Backup, force: Bool = false, onlyIfDeletedBy limit: Date? = nil) throws {
+        try house.catalogue.markDeleting(
+            record.id, force: force, onlyIfDeletedBy: limit, at: house.steadyTime)
         let sites = try house.repositories.sites(of: record.project)
         let repository = try house.repositories.open(record.project, on: sites)
         guard let snapshot = SnapshotID(record.snapshot) else {
@@ -47,5 +50,6 @@ struct Purge {
         }
         try house.catalogue.removeBackup(record.id)
         context.log("Backup \(record.id) of \(record.environmentName) is gone.")
+        house.reached(.backupPurged)
     }
 }

@@ -35,6 +35,10 @@ package struct House: Sendable {
     package var hostSuffix: String
     /// Seconds in which a deleted backup can be brought back.
     package var deletionGrace: TimeInterval
+    /// False for maintenance: nothing is deleted that nobody asked for.
+    package var appliesPolicies: Bool
+    /// Says whether the wall clock can be trusted; nil to believe it.
+    package var clocks: ClockWatch?
     /// Called at named points of the activities; tests stop or end the process there. Does nothing otherwise.
     package var reached: @Sendable (CrashPoint) -> Void
 
@@ -60,6 +64,8 @@ package struct House: Sendable {
         self.environmentUser = nil
         self.hostSuffix = "localhost"
         self.deletionGrace = 86_400
+        self.appliesPolicies = true
+        self.clocks = nil
         self.reached = { _ in }
     }
 
@@ -131,6 +137,23 @@ extension House {
         guard file >= 0, fsync(file) == 0 else {
             throw HoldfastError(errno == ENOSPC ? .noSpace : .system, "cannot write \(path) (errno \(errno))")
         }
+    }
+}
+
+extension House {
+    /// The time that locks are compared with and deletions are stamped with.
+    var steadyTime: Date { clocks?.now() ?? time.now() }
+
+    /// - Throws: `unavailable` while nothing may be deleted that nobody asked for: not now, but later.
+    func checkMayDelete() throws {
+        guard appliesPolicies else {
+            throw HoldfastError(
+                .unavailable, "postponed: policies are not applied now", hint: "Start serve without --no-schedules")
+        }
+        guard let error = clocks?.check() else { return }
+        throw HoldfastError(
+            .unavailable, "postponed: the clock has jumped by \(error) seconds",
+            hint: "Put the clock right; otherwise it is believed after a day")
     }
 }
 

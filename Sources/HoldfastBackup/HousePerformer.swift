@@ -13,6 +13,10 @@ package struct HousePerformer: ActivityPerformer {
         do { try work(context) } catch {
             // An upgrade that is not finished may be the whole reason.
             for line in house.supervisors.strangers(of: context.activity.environment) { context.log(line) }
+            // Some of what it was to delete may be gone.
+            if [.retention, .backupDelete].contains(context.activity.type) {
+                house.noteFacts(of: context.activity.project)
+            }
             throw error
         }
         if context.activity.type != .cron { house.noteFacts(of: context.activity.project) }
@@ -69,9 +73,7 @@ package struct HousePerformer: ActivityPerformer {
             switch activity.type {
             case .backup: return try recoverBackup(activity)
             case .restore, .push, .activate, .redeploy: return try recoverSwitch(activity)
-            case .backupDelete, .retention:
-                try work(context)
-                return .finished
+            case .backupDelete, .retention: return .again
             case .pause, .resume, .deactivate, .delete:
                 try perform(context)
                 return .finished
@@ -157,7 +159,9 @@ package struct HousePerformer: ActivityPerformer {
             do {
                 Builder.endLeftovers(of: environment.id)
                 if environment.status == .active { try house.supervisors.client(environment.id).dropAside() }
-                let removed = try house.layout(environment.id).removeAside()
+                let layout = house.layout(environment.id)
+                try layout.settleBefore()
+                let removed = try layout.removeAside()
                 guard !removed.isEmpty else { continue }
                 house.logger.notice(
                     "removed what an interrupted activity had begun",

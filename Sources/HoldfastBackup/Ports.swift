@@ -136,6 +136,8 @@ package protocol BackupCatalogue: RetentionSource {
     func appendLog(_ activity: ActivityID, _ message: String, at date: Date)
     func setProgress(_ activity: ActivityID, percent: Int, at date: Date)
     func finishActivity(_ id: ActivityID, result: ActivityResult, failure: String?, at date: Date) throws
+    /// Puts an activity that is in progress back among those that wait.
+    func requeueActivity(_ id: ActivityID, at date: Date) throws
 
     /// Records a finished backup. Called after its bytes are durable on the quorum.
     func insertBackup(_ backup: Backup) throws
@@ -150,11 +152,16 @@ package protocol BackupCatalogue: RetentionSource {
     /// - Throws: `conflict` if it is protected, locked, or an open activity reads it.
     func deleteBackup(_ id: BackupID, because reason: String, force: Bool, at date: Date) throws
     /// From here on it cannot be brought back.
-    func markDeleting(_ id: BackupID, force: Bool, at date: Date) throws
-    /// Deleted at that time or before, with data that are still there; of one environment, or of all.
+    ///
+    /// - Parameter limit: only if it was deleted at that time or before, and still is; nil for also if it never was.
+    /// - Throws: `conflict` if it may not go.
+    func markDeleting(_ id: BackupID, force: Bool, onlyIfDeletedBy limit: Date?, at date: Date) throws
+    /// Deleted at that time or before, with data that are still there, or begun to go; of one environment, or of all.
     func deletedBackups(of environment: EnvironmentID?, before date: Date) throws -> [Backup]
-    /// How many automated backups failed since the last good one, and when the last of them ended.
+    /// How many automated backups failed or were cancelled since the last good one, and when the last of them ended.
     func automatedFailures(of environment: EnvironmentID) throws -> (count: Int, last: Date)?
+    /// The same of the activities that apply the environment's policy.
+    func retentionFailures(of environment: EnvironmentID) throws -> (count: Int, last: Date)?
     /// Projects whose repositories hold what nobody needs any more, and that were not pruned within `pause` seconds.
     func projectsToPrune(at now: Date, pause: TimeInterval) throws -> [ProjectID]
     /// Grows whenever something may have changed.

@@ -2,6 +2,7 @@ import Foundation
 import HoldfastBlobStore
 import HoldfastModel
 import HoldfastRepository
+import Synchronization
 
 /// What the catalogue knows of a project: enough to list and restore its backups on a machine that lost everything.
 ///
@@ -109,14 +110,33 @@ package struct ProjectJournal: Sendable {
 }
 
 extension ProjectRepositories {
-    /// Brings the record of a project on its sites up to date.
+    /// Brings the record of a project on its sites up to date. One at a time: facts that were read earlier must not be
+    /// written later.
     package func writeJournal(of project: ProjectID) throws {
-        guard let password = try catalogue.sealedRepositoryPassword(project) else { return }
-        let facts = ProjectFacts(
-            project: try catalogue.project(project), environments: try catalogue.environments(in: project),
-            backups: try catalogue.backups(in: project))
-        try ProjectJournal(store: try sites(of: project).store, masterKey: masterKey)
-            .write(facts, sealedPassword: password)
+        try journals.withLock(of: project) {
+            guard let password = try catalogue.sealedRepositoryPassword(project) else { return }
+            let facts = ProjectFacts(
+                project: try catalogue.project(project), environments: try catalogue.environments(in: project),
+                backups: try catalogue.backups(in: project))
+            try ProjectJournal(store: try sites(of: project).store, masterKey: masterKey)
+                .write(facts, sealedPassword: password)
+        }
+    }
+}
+
+/// Who writes a project's record: one at a time.
+final class JournalLocks: Sendable {
+    private let locks = Mutex<[ProjectID: NSLock]>([:])
+
+    func withLock(of project: ProjectID, _ body: () throws -> Void) rethrows {
+        let lock = locks.withLock { locks in
+            let lock = locks[project] ?? NSLock()
+            locks[project] = lock
+            return lock
+        }
+        lock.lock()
+        defer { lock.unlock() }
+        try body()
     }
 }
 

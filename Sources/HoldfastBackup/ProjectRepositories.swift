@@ -32,6 +32,7 @@ package struct ProjectRepositories: Sendable {
     let catalogue: any BackupCatalogue
     /// Where index files are kept, decoded; nil to read them from the sites each time.
     private let cache: LocalCache?
+    let journals = JournalLocks()
 
     /// - Parameter cache: absolute path of a folder that may be removed at any time.
     package init(

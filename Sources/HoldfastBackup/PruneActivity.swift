@@ -8,6 +8,7 @@ struct PruneActivity {
     let context: ActivityContext
 
     func run() throws {
+        try house.checkMayDelete()
         let project = context.activity.project
         let sites = try house.repositories.sites(of: project)
         let repository = try house.repositories.open(project, on: sites)

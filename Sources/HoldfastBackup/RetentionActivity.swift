@@ -20,18 +20,30 @@ struct RetentionActivity {
     let house: House
     let context: ActivityContext
 
+    /// - Throws: `unavailable` if nothing may be deleted now; the first reason if a backup could not be deleted: the
+    ///   others are all the same.
     func run() throws {
-        // The clock was trusted when this was queued; what it says since must not end a grace.
-        let now = min(house.time.now(), context.activity.createdAt)
+        try house.checkMayDelete()
+        // A clock that went on while this waited must end no lock and no grace.
+        let now = min(house.steadyTime, context.activity.createdAt)
         try deleteWhatThePlanSays(at: now)
         context.progress(50)
         let over = now.addingTimeInterval(-house.deletionGrace)
         let purge = Purge(house: house, context: context)
+        var failures: [any Error] = []
         for backup in try house.catalogue.deletedBackups(of: environment, before: over) {
             // A lock that was set before somebody deleted it by a wrong clock holds all the same.
             guard !backup.keeping.isLocked(at: now) else { continue }
-            try purge.run(backup)
+            do {
+                try purge.run(backup, onlyIfDeletedBy: over)
+            } catch let error as HoldfastError where error.code == .conflict {
+                context.log("Kept backup \(backup.id): \(error.message).")
+            } catch {
+                context.log("Backup \(backup.id) is not gone yet: \(error)")
+                failures.append(error)
+            }
         }
+        if let first = failures.first { throw first }
     }
 
     private func deleteWhatThePlanSays(at now: Date) throws {
@@ -44,10 +56,12 @@ struct RetentionActivity {
         }
         let plan = try house.catalogue.retention(of: known, at: now).plan()
         for warning in plan.warnings { context.log("Warning: \(warning).") }
+        // The grace begins when the backup goes, however long this has waited.
+        let stamp = max(house.steadyTime, context.activity.createdAt)
         for removed in plan.removed {
             let reason = removed.reasons.map(\.description).joined(separator: "; ")
             do {
-                try house.catalogue.deleteBackup(removed.id, because: reason, force: false, at: now)
+                try house.catalogue.deleteBackup(removed.id, because: reason, force: false, at: stamp)
                 context.log("Deleted backup \(removed.id): \(reason).")
             } catch let error as HoldfastError where error.code == .conflict {
                 // Protected or read since the plan was made: the next plan knows it.

@@ -13,6 +13,8 @@ struct StateSwitch {
 
     /// The first deployment: nobody waits yet, so there is nothing to hold.
     func performFirst(_ new: CurrentState) throws {
+        var new = new
+        new.before = []
         try layout.writeCurrent(new)
         do {
             try follow(deployHooks: true)
@@ -26,12 +28,16 @@ struct StateSwitch {
         try house.supervisors.publishRoutes()
     }
 
+    /// One rename makes the new state current and keeps what was before, so a crash can lose neither; only once the
+    /// switch is done do the older states go, and what they named.
+    ///
     /// - Parameter keepPrevious: whether the old state is kept for an undo.
     /// - Throws: why the old state stays. Once the switch is done, nothing is thrown any more.
     @discardableResult
     func perform(from old: CurrentState, to new: CurrentState, keepPrevious: Bool) throws -> HoldEvidence {
-        let stale = try layout.readPrevious()
-        let leaving = leaving(old, new, stale: stale, keepPrevious: keepPrevious)
+        let earlier = try layout.readBefore()
+        let new = following(old, new, earlier, keepPrevious: keepPrevious)
+        let leaving = keepPrevious ? [] : leaving(old, new)
         // Before the switch: else a crash after it would leave them behind for ever.
         try layout.note(aside: leaving)
         let hooks = old.deployment.id != new.deployment.id && new.deployment.restoredFrom == nil
@@ -45,7 +51,6 @@ struct StateSwitch {
             evidence = try coordinator.holdRequests(environment.id, limits: house.switchLimits) { closedAt in
                 house.reached(.switchHeld)
                 do {
-                    if keepPrevious { try layout.writePrevious(old) }
                     try layout.writeCurrent(new)
                     house.reached(.switchWritten)
                     // From here on the gateway leads to the new apps: should this process die, nothing is lost with it.
@@ -53,7 +58,7 @@ struct StateSwitch {
                     try follow(deployHooks: hooks, ready: left(since: closedAt))
                     try house.supervisors.publishRoutes()
                 } catch {
-                    try putBack(old, stale: stale, keepPrevious: keepPrevious, because: error)
+                    try putBack(old, earlier, because: error)
                 }
                 isSwitched = true
                 house.reached(.switchApplied)
@@ -67,7 +72,13 @@ struct StateSwitch {
             context.log("Warning: the switch is done, but the end of its hold is not known: \(error)")
         }
         try? house.supervisors.client(environment.id).waitForRetired(house.time)
-        layout.discardAside()
+        do {
+            try layout.settleBefore()
+            layout.discardAside()
+        } catch {
+            // It stays on record: the next start looks at it again.
+            context.log("Warning: what is not needed any more could not be removed: \(error)")
+        }
         return evidence ?? HoldEvidence(epoch: 0, closedAt: house.time.now())
     }
 
@@ -77,31 +88,31 @@ struct StateSwitch {
         return max(house.switchReady - passed, .seconds(5))
     }
 
-    /// Directories that neither the new state nor an undo will need: they go when the gate is open again.
-    private func leaving(
-        _ old: CurrentState, _ new: CurrentState, stale: CurrentState?, keepPrevious: Bool
-    ) -> [String] {
-        // A deployment keeps services and mounts; only the code of the last one goes.
-        let candidates = keepPrevious ? stale?.directories ?? [] : Array(old.apps.values)
-        let needed = Set(new.directories + ((keepPrevious ? old : stale)?.directories ?? []))
-        return candidates.filter { !needed.contains($0) }
+    /// The new state with the states before it. An undo takes the place of the state that it leads to.
+    private func following(
+        _ old: CurrentState, _ new: CurrentState, _ earlier: [CurrentState], keepPrevious: Bool
+    ) -> CurrentState {
+        var new = new
+        new.before = keepPrevious ? [old] + earlier.filter { !$0.isSame(as: new) } : earlier
+        return new
     }
 
-    /// Always throws: the reason why the new state is not the current one.
-    ///
-    /// `current.json` comes first. As long as it may name the new state, `previous.json` alone names the old data, and
-    /// is left as it is; after that, an undo leads again to what it led to before this switch.
-    private func putBack(
-        _ old: CurrentState, stale: CurrentState?, keepPrevious: Bool, because error: any Error
-    ) throws {
-        defer {
-            if keepPrevious, !mayBeSwitched { try? keepForUndo(stale) }
-        }
+    /// The code of the last deployment, unless an undo needs it: it goes when the gate is open again. Services and
+    /// mounts are kept by a deployment.
+    private func leaving(_ old: CurrentState, _ new: CurrentState) -> [String] {
+        let needed = Set(([new] + (new.before ?? [])).flatMap(\.directories))
+        return old.apps.values.filter { !needed.contains($0) }
+    }
+
+    /// Always throws: the reason why the new state is not the current one. After that, an undo leads again to what it
+    /// led to before this switch.
+    private func putBack(_ old: CurrentState, _ earlier: [CurrentState], because error: any Error) throws {
         // Nothing was replaced, and no process was told to follow.
         guard mayBeSwitched else { throw error }
         do {
             var back = old
             back.generation = old.generation + 2
+            back.before = earlier
             try layout.writeCurrent(back)
             try follow(deployHooks: false)
             try house.supervisors.publishRoutes()
@@ -121,11 +132,6 @@ struct StateSwitch {
         do { return try layout.readCurrent()?.switchedBy == context.activity.id } catch { return true }
     }
 
-    /// What an undo leads back to is again what it was before this switch.
-    private func keepForUndo(_ stale: CurrentState?) throws {
-        if let stale { try layout.writePrevious(stale) } else { try layout.removePrevious() }
-    }
-
     /// Lets the supervisor make what `current.json` says true.
     ///
     /// - Parameter ready: how long each thing may take to come up; nil: as long as it usually may.
@@ -141,8 +147,8 @@ struct StateSwitch {
     ) throws {
         var back = old
         back.generation = new.generation + 1
+        back.before = isUndo ? [new] : try Array(layout.readBefore().dropFirst())
         try layout.writeCurrent(back)
-        if isUndo { try layout.writePrevious(new) } else { try layout.removePrevious() }
         try client.apply(ApplyOptions(deployHooks: false))
         if !isUndo { removeDirectories(of: new, except: [back], layout: layout) }
     }
@@ -164,5 +170,13 @@ extension SupervisorClient {
             else { return }
             usleep(20_000)
         }
+    }
+}
+
+extension CurrentState {
+    /// Whether it is the same deployment on the same data.
+    fileprivate func isSame(as other: CurrentState) -> Bool {
+        deployment.id == other.deployment.id && apps == other.apps && services == other.services
+            && mounts == other.mounts
     }
 }

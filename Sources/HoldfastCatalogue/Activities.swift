@@ -57,6 +57,13 @@ extension Catalogue {
     /// `in_progress`. A prune runs only while nothing else uses its project's repository. Builds have bounds of their
     /// own, in a project and in all. Nil if there is nothing to do.
     package func claimActivity(in queue: ActivityQueueName, at date: Date) throws -> Activity? {
+        // Workers ask every second: nothing is locked for those who find nothing.
+        let isAnyPending = try read { database in
+            try Bool.fetchOne(
+                database, sql: "SELECT EXISTS (SELECT 1 FROM activity WHERE state = 'pending' AND queue = ?)",
+                arguments: [queue.rawValue])
+        }
+        guard isAnyPending == true else { return nil }
         let claimed: Activity? = try write { database in
             let record = try ActivityRecord.fetchOne(
                 database,
@@ -182,6 +189,24 @@ extension Catalogue {
             activity.failure = result == .failure ? failure ?? "no reason was given" : nil
             activity.completionPercent = 100
             activity.completedAt = date
+            activity.updatedAt = date
+            try Self.store(activity, database)
+        }
+        feed.changed(id)
+    }
+
+    /// Puts an activity that was in progress when the control plane stopped back among those that wait.
+    ///
+    /// - Throws: `conflict` if it is not in progress.
+    package func requeueActivity(_ id: ActivityID, at date: Date) throws {
+        try write { database in
+            var activity = try Self.activity(id, database)
+            guard activity.state == .inProgress else {
+                throw HoldfastError(
+                    .conflict, "activity \(id) is \(activity.state.rawValue) and cannot be queued again")
+            }
+            activity.state = .pending
+            activity.startedAt = nil
             activity.updatedAt = date
             try Self.store(activity, database)
         }

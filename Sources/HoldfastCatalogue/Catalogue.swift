@@ -65,11 +65,18 @@ package final class Catalogue: Sendable {
 
     /// One transaction, on disk when it returns.
     func write<Value>(_ body: (Database) throws -> Value) throws -> Value {
-        defer { changes.wrappingAdd(1, ordering: .releasing) }
-        return try Self.mapping(path) { try pool.write(body) }
+        let (value, isChanged) = try Self.mapping(path) {
+            try pool.write { database in
+                let before = database.totalChangesCount
+                let value = try body(database)
+                return (value, database.totalChangesCount != before)
+            }
+        }
+        if isChanged { changes.wrappingAdd(1, ordering: .releasing) }
+        return value
     }
 
-    /// Grows whenever something may have changed that is not a log line or progress.
+    /// Grows whenever something has changed that is not a log line or progress.
     package var generation: Int { changes.load(ordering: .acquiring) }
 
     /// One transaction that a power failure may take back, together with nothing else: for log lines and progress,

@@ -47,10 +47,17 @@ extension Catalogue {
 
     /// From here on it can no longer be restored, nor brought back.
     ///
-    /// - Throws: `conflict` if it is locked, or protected and not deleted yet, or an open activity reads it.
-    package func markDeleting(_ id: BackupID, force: Bool = false, at date: Date) throws {
+    /// - Parameter limit: only if it was deleted at that time or before, and still is; nil for also if it never was.
+    /// - Throws: `conflict` if it is locked, or protected and not deleted yet, or an open activity reads it; or it was
+    ///   brought back.
+    package func markDeleting(
+        _ id: BackupID, force: Bool = false, onlyIfDeletedBy limit: Date? = nil, at date: Date
+    ) throws {
         try write { database in
             var backup = try Self.backup(id, database)
+            if let limit, backup.status != .deleting, backup.keeping.deletedAt.map({ $0 <= limit }) != true {
+                throw HoldfastError(.conflict, "backup \(id) was brought back")
+            }
             if backup.status != .deleting {
                 try Self.checkMayGo(backup, force: force || backup.keeping.isDeleted, at: date, database)
             }
@@ -63,15 +70,23 @@ extension Catalogue {
     /// Brings a deleted backup back.
     ///
     /// - Parameter protect: the policy would delete it again at once.
-    /// - Throws: `conflict` if it is not deleted, or its data are going already.
+    /// - Throws: `conflict` if it is not deleted, or its data are going already, or are about to: its deletion is queued
+    ///   or running.
     @discardableResult
     package func undeleteBackup(_ id: BackupID, protect: Bool, at date: Date) throws -> Backup {
-        try change(id, at: date) { backup in
+        try change(id, at: date) { backup, database in
             guard backup.status == .created, backup.keeping.isDeleted else {
                 throw HoldfastError(
                     .conflict,
                     backup.status == .created ? "backup \(id) is not deleted" : "the data of backup \(id) are going",
                     hint: "List what can be brought back with backup:list --deleted")
+            }
+            let deletion = try Self.openActivity(
+                with: id, "type = '\(ActivityType.backupDelete.rawValue)'", database)
+            if let deletion {
+                throw HoldfastError(
+                    .conflict, "backup \(id) is being deleted by activity \(deletion.id)",
+                    hint: "Cancel that if it is pending, with activity:cancel \(deletion.id), and try again")
             }
             backup.keeping.deletedAt = nil
             backup.keeping.deletedBecause = nil
@@ -87,7 +102,7 @@ extension Catalogue {
     package func protectBackup(
         _ id: BackupID, _ isProtected: Bool, lockedUntil: Date? = nil, at date: Date
     ) throws -> Backup {
-        try change(id, at: date) { backup in
+        try change(id, at: date) { backup, _ in
             guard backup.status == .created, !backup.keeping.isDeleted else {
                 throw HoldfastError(.conflict, "backup \(id) is deleted", hint: "Bring it back with backup:undelete")
             }
@@ -106,35 +121,44 @@ extension Catalogue {
     /// Writes on a backup: nil leaves what is there, an empty text takes it away.
     @discardableResult
     package func describeBackup(_ id: BackupID, label: String?, note: String?, at date: Date) throws -> Backup {
-        try change(id, at: date) { backup in
+        try change(id, at: date) { backup, _ in
             if let label { backup.keeping.label = label.isEmpty ? nil : label }
             if let note { backup.keeping.note = note.isEmpty ? nil : note }
         }
     }
 
-    /// Backups that were deleted at that time or before and whose data are still there, the oldest deletion first; of
-    /// one environment, or of all.
+    /// Backups that were deleted at that time or before and whose data are still there, the oldest deletion first, and
+    /// those whose data had begun to go; of one environment, or of all.
     package func deletedBackups(of environment: EnvironmentID?, before date: Date) throws -> [Backup] {
         try read { database in
             try BackupRecord.filter(
-                sql: "deleted_at <= ?1 AND (?2 IS NULL OR environment = ?2)",
+                sql: "(deleted_at <= ?1 OR status = 'DELETING') AND (?2 IS NULL OR environment = ?2)",
                 arguments: [Column.stamp(date), environment?.rawValue]
             ).order(sql: "deleted_at, id").fetchAll(database).map { try $0.model() }
         }
     }
 
-    /// How many automated backups of an environment have failed since the last one that did not, and when the last of
-    /// them ended; nil if the last one did not fail.
+    /// How many automated backups of an environment have failed or were cancelled since the last one that did not and
+    /// was not, and when the last of them ended; nil if the last one was good.
     package func automatedFailures(of environment: EnvironmentID) throws -> (count: Int, last: Date)? {
+        try failures(
+            of: environment, "type = 'environment.backup' AND json_extract(parameters, '$.automated') = 'true'")
+    }
+
+    /// As `automatedFailures`, of the activities that apply the environment's policy.
+    package func retentionFailures(of environment: EnvironmentID) throws -> (count: Int, last: Date)? {
+        try failures(of: environment, "type = 'environment.retention'")
+    }
+
+    private func failures(of environment: EnvironmentID, _ condition: String) throws -> (count: Int, last: Date)? {
         try read { database in
             let rows = try Row.fetchAll(
                 database,
                 sql: """
-                    SELECT result, completed_at FROM activity WHERE environment = ? AND type = 'environment.backup'
-                    AND state = 'complete' AND json_extract(parameters, '$.automated') = 'true'
-                    ORDER BY sequence DESC LIMIT 32
+                    SELECT result, completed_at FROM activity WHERE environment = ? AND \(condition)
+                    AND state IN ('complete', 'cancelled') ORDER BY sequence DESC LIMIT 32
                     """, arguments: [environment.rawValue])
-            let failures = rows.prefix { ($0["result"] as String?) == "failure" }
+            let failures = rows.prefix { ($0["result"] as String?) != "success" }
             guard let first = failures.first else { return nil }
             return (failures.count, Column.date(first["completed_at"]))
         }
@@ -176,10 +200,12 @@ extension Catalogue {
         }
     }
 
-    private func change(_ id: BackupID, at date: Date, _ body: (inout Backup) throws -> Void) throws -> Backup {
+    private func change(
+        _ id: BackupID, at date: Date, _ body: (inout Backup, Database) throws -> Void
+    ) throws -> Backup {
         try write { database in
             var backup = try Self.backup(id, database)
-            try body(&backup)
+            try body(&backup, database)
             backup.updatedAt = date
             try BackupRecord(backup).update(database)
             return backup
@@ -187,28 +213,26 @@ extension Catalogue {
     }
 
     private static func checkMayGo(_ backup: Backup, force: Bool, at date: Date, _ database: Database) throws {
-        let (id, keeping) = (backup.id, backup.keeping)
-        if keeping.isLocked(at: date), let until = keeping.lockedUntil {
-            throw HoldfastError(
-                .conflict, "backup \(id) is locked until \(text(until)), and goes for nobody before",
-                hint: "Wait until then")
-        }
-        if keeping.isProtected, !force {
-            throw HoldfastError(
-                .conflict, "backup \(id) is protected",
-                hint: "Unprotect it with backup:protect --off, or delete it with --force")
-        }
-        let reader = try ActivityRecord.filter(
-            sql: """
-                state IN ('pending', 'in_progress') AND json_extract(parameters, '$.backup') = ?
-                AND type NOT IN ('environment.backup', 'environment.backup.delete', 'environment.retention')
-                """, arguments: [id.rawValue]
-        ).fetchOne(database)
+        let id = backup.id
+        try backup.keeping.checkMayGo(id, force: force, at: date)
+        let reader = try openActivity(
+            with: id, "type NOT IN ('environment.backup', 'environment.backup.delete', 'environment.retention')",
+            database)
         if let reader {
             throw HoldfastError(
                 .conflict, "backup \(id) is read by activity \(reader.id) (\(reader.type))",
                 hint: "Wait until it has ended, see activity:get \(reader.id)")
         }
+    }
+
+    /// One that is pending or in progress and names a backup.
+    private static func openActivity(
+        with backup: BackupID, _ condition: String, _ database: Database
+    ) throws -> ActivityRecord? {
+        try ActivityRecord.filter(
+            sql: "state IN ('pending', 'in_progress') AND json_extract(parameters, '$.backup') = ? AND \(condition)",
+            arguments: [backup.rawValue]
+        ).fetchOne(database)
     }
 
     private static func text(_ date: Date) -> String { date.formatted(.iso8601) }

@@ -1,6 +1,6 @@
 import Foundation
 
-/// What runs now in an environment: `current.json`. Replacing that file by a rename is the switch.
+/// What runs now in an environment, and what ran before: `current.json`. Replacing that file by a rename is the switch.
 ///
 /// All directories are relative to the environment's directory and are of the form `kind/name/.../number`.
 public struct CurrentState: Sendable, Codable, Hashable {
@@ -17,6 +17,10 @@ public struct CurrentState: Sendable, Codable, Hashable {
     public var mounts: [String: [String: String]]
     /// The activity that made this the current state.
     public var switchedBy: ActivityID?
+    /// The states before, the newest first, none of which has a `before` of its own: an undo leads to the first. There
+    /// is more than one only while a switch has not come to its end. Nil in files that were written before there was
+    /// this key: then `previous.json` has the state before.
+    public var before: [CurrentState]?
 
     public init(deployment: DeploymentRecord) {
         self.version = 1

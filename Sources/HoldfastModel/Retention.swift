@@ -32,6 +32,27 @@ public struct BackupKeeping: Sendable, Codable, Hashable {
     public var isDeleted: Bool { deletedAt != nil }
 
     public func isLocked(at now: Date) -> Bool { lockedUntil.map { $0 > now } ?? false }
+
+    /// A lock cannot be taken off by anybody, so one that is longer can only be a mistake: ten years, in seconds.
+    public static let longestLock: TimeInterval = 3653 * 86_400
+
+    /// Whether the backup may be deleted, as far as people protected it.
+    ///
+    /// - Parameter force: also if it is protected; one that is locked never goes.
+    /// - Throws: `conflict` with the reason.
+    public func checkMayGo(_ backup: BackupID, force: Bool, at now: Date) throws {
+        if isLocked(at: now), let lockedUntil {
+            throw HoldfastError(
+                .conflict,
+                "backup \(backup) is locked until \(lockedUntil.formatted(.iso8601)), and goes for nobody before",
+                hint: "Wait until then")
+        }
+        if isProtected, !force {
+            throw HoldfastError(
+                .conflict, "backup \(backup) is protected",
+                hint: "Unprotect it with backup:protect --off, or delete it with --force")
+        }
+    }
 }
 
 extension KeyedDecodingContainer {
@@ -70,10 +91,32 @@ public struct RetentionSettings: Sendable, Codable, Hashable {
 
     /// By the type's name; a type that is missing has the default.
     private var types: [String: Limits] = [:]
-    /// When it was last changed: slots that were due before are nobody's fault.
+    /// When anything of it was last changed.
     public var changedAt: Date
+    /// By the type's name; nil in settings that were written before there was this key.
+    private var changes: [String: Date]?
 
     public init(changedAt: Date) { self.changedAt = changedAt }
+
+    /// When the policy of a type was last changed: slots of a new schedule that were due before are nobody's fault. Nil
+    /// if it never was.
+    public func changedAt(of type: EnvironmentType) -> Date? {
+        guard let changes else { return changedAt }
+        return changes[type.rawValue]
+    }
+
+    /// Notes which types differ from what was set before.
+    ///
+    /// - Parameter old: nil if nothing was set.
+    public mutating func noteChanges(from old: RetentionSettings?, at now: Date) {
+        var changes: [String: Date] = [:]
+        for type in EnvironmentType.allCases {
+            let isChanged = self[type] != (old?[type] ?? Limits())
+            changes[type.rawValue] = isChanged ? now : old?.changedAt(of: type)
+        }
+        self.changes = changes
+        changedAt = now
+    }
 
     /// What was set for a type; setting empty limits goes back to the default.
     public subscript(_ type: EnvironmentType) -> Limits {

@@ -31,7 +31,7 @@ package struct EnvironmentRetention: Sendable {
     /// Those that are not deleted, the oldest first.
     package let backups: [RetainedBackup]
     package let claimed: Set<Slot>
-    /// In seconds since 1970: slots that were due before are nobody's fault.
+    /// In seconds since 1970: slots of a schedule without claims that were due before are nobody's fault.
     package let since: Int
     package let due: DueTime
 
@@ -51,8 +51,8 @@ package struct EnvironmentRetention: Sendable {
             return RetainedBackup(backup, order: order, isInUse: inUse.contains(backup.id.rawValue), at: now)
         }
         claimed = Set(records.claims.compactMap { Slot($0) })
-        let changed = project.retention?.changedAt ?? environment.createdAt
-        since = Int(max(environment.createdAt, changed).timeIntervalSince1970)
+        let changed = project.retention?.changedAt(of: environment.type) ?? environment.createdAt
+        since = max(environment.createdAt, changed).wholeSeconds
         due = DueTime(for: environment.id)
     }
 
@@ -64,6 +64,9 @@ package struct EnvironmentRetention: Sendable {
     /// What stays and what goes.
     package func plan() -> RetentionPlan { RetentionPlan(backups, policy: policy) }
 
+    /// The end of the year 9999, in seconds since 1970.
+    private static let latestStamp = 253_402_300_799
+
     /// When newer claims will have pushed a backup out, if every one of them is taken in time: an estimate, and never
     /// before the newer ones exist. Nil if nothing on a clock does that.
     package func expiry(of reasons: [KeepReason], at now: Date) -> Date? {
@@ -71,7 +74,7 @@ package struct EnvironmentRetention: Sendable {
         for reason in reasons {
             switch reason {
             case .protected, .inUse, .manual: return nil
-            case .newestGood: continue
+            case .newestGood, .newestOn: continue
             case .schedule(let interval, let rank):
                 guard let count = policy.schedules.first(where: { $0.interval == interval })?.count else { continue }
                 let current = Slot(of: interval, at: now.wholeSeconds, in: zone).number
@@ -80,7 +83,9 @@ package struct EnvironmentRetention: Sendable {
                 latest = max(latest ?? 0, due.instant(of: slot, in: zone))
             }
         }
-        return latest.map { Date(timeIntervalSince1970: Double($0)) }
+        // What is further away than a time stamp can say is not on a clock.
+        guard let latest, latest <= Self.latestStamp else { return nil }
+        return Date(timeIntervalSince1970: Double(latest))
     }
 }
 
@@ -90,6 +95,7 @@ extension RetainedBackup {
             id: backup.id, order: order, isAutomated: backup.automated, isSafe: backup.safe,
             isGood: backup.sites.contains(where: \.isComplete),
             claims: Set(backup.keeping.claims.compactMap { Slot($0) }))
+        sites = Set(backup.sites.filter(\.isComplete).map(\.site))
         isProtected = backup.keeping.isProtected || backup.keeping.isLocked(at: now)
         self.isInUse = isInUse
     }

@@ -10,6 +10,8 @@ public struct RetainedBackup: Sendable, Hashable {
     public let isSafe: Bool
     /// Complete, and durable on as many sites as are required.
     public var isGood: Bool
+    /// The sites on which it is complete, as far as that is on record.
+    public var sites: Set<String>
     /// Protected by somebody, or locked until a date that has not come.
     public var isProtected: Bool
     /// An open activity reads it.
@@ -26,6 +28,7 @@ public struct RetainedBackup: Sendable, Hashable {
         self.isAutomated = isAutomated
         self.isSafe = isSafe
         self.isGood = isGood
+        sites = []
         isProtected = false
         isInUse = false
         self.claims = claims

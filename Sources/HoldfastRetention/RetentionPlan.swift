@@ -75,8 +75,19 @@ private struct Decision {
             if backup.isInUse { keep[index].append(.inUse) }
         }
         if let newest = self.backups.firstIndex(where: \.isGood) { keep[newest].append(.newestGood) }
+        keepNewestOfSites()
         for schedule in policy.schedules { rank(schedule) }
         rankManual()
+    }
+
+    /// A site that is away gets no newer ones: the last that it holds stays until it holds another, so that the loss of
+    /// the other sites does not leave it with nothing.
+    private mutating func keepNewestOfSites() {
+        for site in backups.reduce(into: Set<String>(), { $0.formUnion($1.sites) }).sorted() {
+            let newest = backups.firstIndex { $0.isGood && $0.sites.contains(site) }
+            guard let newest, !keep[newest].contains(.newestGood) else { continue }
+            keep[newest].append(.newestOn(site: site))
+        }
     }
 
     /// Gives the newest claims of a schedule their reason. One that is not good takes nobody's place: it stays only

@@ -75,16 +75,6 @@ public struct RetentionPolicy: Sendable, Hashable, Codable {
     /// Nothing runs by itself, everything manual stays.
     public static let manual = RetentionPolicy(unchecked: [], manualCount: nil, maxBackups: nil)
 
-    /// The most backups that it keeps by itself, without protected ones; nil if manual ones have no limit.
-    public var worstCase: Int? {
-        manualCount.map { manual in
-            schedules.reduce(manual) { sum, schedule in
-                let (total, overflow) = sum.addingReportingOverflow(schedule.count)
-                return overflow ? .max : total
-            }
-        }
-    }
-
     /// What a person should know before saving it, in sentences without a full stop.
     public var warnings: [String] {
         guard let maxBackups else { return [] }

@@ -6,6 +6,8 @@ public enum KeepReason: Sendable, Hashable {
     case inUse
     /// The newest good one of the environment.
     case newestGood
+    /// The newest good one that is complete on a site, which newer ones are not.
+    case newestOn(site: String)
     /// The `rank`th newest claim of a schedule, from 1.
     case schedule(RetentionInterval, rank: Int)
     /// The `rank`th newest manual one, from 1.
@@ -17,6 +19,7 @@ public enum KeepReason: Sendable, Hashable {
         case .protected: "protected"
         case .inUse: "in use"
         case .newestGood: "newest good"
+        case .newestOn(let site): "newest on \(site)"
         case .schedule(let interval, let rank): "\(interval) #\(rank)"
         case .manual(let rank): "manual #\(rank)"
         }

@@ -27,12 +27,15 @@ public struct RetentionSimulation: Sendable {
 
     /// Runs from one instant to another, in seconds since 1970.
     ///
-    /// - Parameter limit: no more steps than this: a policy of hours over a century is refused rather than endless.
-    /// - Throws: `invalidInput` if it takes more steps.
+    /// - Parameters:
+    ///   - limit: no more steps than this: a policy of hours over a century is refused rather than endless.
+    ///   - work: no more looks at a backup than this may be needed: about a second for ten million.
+    /// - Throws: `invalidInput` if it takes more steps, or may take more work: before it begins.
     public init(
         _ policy: RetentionPolicy, existing: [RetainedBackup] = [], from start: Int, to end: Int, in zone: CivilZone,
-        due time: DueTime = DueTime(), limit: Int = 200_000
+        due time: DueTime = DueTime(), limit: Int = 200_000, work: Double = 5e7
     ) throws {
+        try Self.check(policy, existing.count, seconds: end - start, work: work)
         var backups = existing
         var times: [BackupID: Int] = [:]
         var claimed = backups.reduce(into: Set<Slot>()) { $0.formUnion($1.claims) }
@@ -66,5 +69,15 @@ public struct RetentionSimulation: Sendable {
         entries = RetentionPlan(backups, policy: policy).kept.map {
             Entry(id: $0.id, createdAt: times[$0.id] ?? start, reasons: $0.reasons)
         }
+    }
+
+    /// Each step looks at each backup that is there, for each schedule.
+    private static func check(_ policy: RetentionPolicy, _ existing: Int, seconds: Int, work limit: Double) throws {
+        let steps = policy.schedules.map { Double(seconds) / Double($0.interval.approximateSeconds) + 1 }
+        let kept = zip(policy.schedules, steps).reduce(Double(existing)) { $0 + min(Double($1.0.count), $1.1) }
+        guard steps.reduce(0, +) * kept * Double(policy.schedules.count + 1) > limit else { return }
+        throw HoldfastError(
+            .invalidInput, "the simulation takes too many steps with too many backups",
+            hint: "Simulate a shorter time, or smaller counts")
     }
 }

@@ -17,8 +17,8 @@ public struct ScheduleState: Sendable, Hashable {
     /// - Parameters:
     ///   - claimed: every slot that a backup ever claimed, whether it is still there or not; the newest of each
     ///     interval are enough.
-    ///   - since: slots that were due before are nobody's fault: when the environment or its schedule came to be, in
-    ///     seconds since 1970.
+    ///   - since: slots that were due before, of a schedule without claims, are nobody's fault: when the environment or
+    ///     its policy came to be, in seconds since 1970.
     public init(
         _ policy: RetentionPolicy, claimed: Set<Slot>, since: Int, at now: Int, in zone: CivilZone, due time: DueTime
     ) {
@@ -48,7 +48,8 @@ public struct ScheduleState: Sendable, Hashable {
             missed[schedule.interval] = max(0, current.number - first)
             guard first <= current.number else { continue }
             let expected = time.instant(of: Slot(interval: schedule.interval, number: first), in: zone)
-            overdue = max(overdue, now - max(expected, since))
+            // What was claimed once has been missing since then, whatever was changed meanwhile.
+            overdue = max(overdue, now - (newest == nil ? max(expected, since) : expected))
         }
         self.due = due
         self.wantsSafe = wantsSafe

@@ -29,13 +29,6 @@ package struct SchedulerLimits: Sendable, Hashable {
     package init() {}
 }
 
-/// Where the scheduler keeps how its clocks stood, so that a clock that jumps while nobody looks is noticed too.
-package protocol ClockMemory: Sendable {
-    /// What was stored since the machine started; nil if nothing was. Never throws: without it, the clock is believed.
-    func load() -> ClockGuard?
-    func store(_ clocks: ClockGuard)
-}
-
 /// Queues automated backups that are due, and deletions that the policies ask for.
 package final class Scheduler: Sendable {
     private let catalogue: any BackupCatalogue
@@ -43,22 +36,17 @@ package final class Scheduler: Sendable {
     private let time: any TimeSource
     private let grace: TimeInterval
     private let limits: SchedulerLimits
-    private let memory: (any ClockMemory)?
+    private let clocks: ClockWatch
     private let logger: Logger
     private let state: Mutex<State>
 
     private struct State {
-        var clocks: ClockGuard
-        /// By how many seconds the wall clock is off while it is not trusted.
-        var clockError: Int?
         /// What is known of each environment until something changes.
         var looks: [EnvironmentID: Look] = [:]
         /// When each environment's policy was applied last, by the counting clock.
         var applied: [EnvironmentID: Int] = [:]
         /// When somebody looked last what is to be pruned, by the counting clock.
         var prunes: Int?
-        /// When the clocks were stored last, by the counting clock.
-        var remembered: Int?
     }
 
     /// Nothing is to do for an environment before one of these.
@@ -72,20 +60,19 @@ package final class Scheduler: Sendable {
 
     /// - Parameters:
     ///   - grace: seconds in which a deleted backup can be brought back.
-    ///   - memory: nil to believe the clock as it is now.
+    ///   - clocks: says whether the wall clock can be trusted.
     package init(
         catalogue: any BackupCatalogue, desk: ActivityDesk, time: any TimeSource, grace: TimeInterval,
-        limits: SchedulerLimits = SchedulerLimits(), memory: (any ClockMemory)? = nil, logger: Logger
+        clocks: ClockWatch, limits: SchedulerLimits = SchedulerLimits(), logger: Logger
     ) {
         self.catalogue = catalogue
         self.desk = desk
         self.time = time
         self.grace = grace
         self.limits = limits
-        self.memory = memory
+        self.clocks = clocks
         self.logger = logger
-        let now = ClockGuard(wall: time.now().wholeSeconds, counting: Self.counting(time))
-        state = Mutex(State(clocks: memory?.load() ?? now))
+        state = Mutex(State())
     }
 
     /// Looks at every trigger, until there are no more of them.
@@ -99,12 +86,12 @@ package final class Scheduler: Sendable {
 
     /// By how many seconds the wall clock differs from where it should be, while it is not trusted: nothing is deleted
     /// meanwhile. Nil if all is well.
-    package var clockError: Int? { state.withLock(\.clockError) }
+    package var clockError: Int? { clocks.error }
 
     /// Queues what is due now. Failures are logged: the next look may succeed.
     package func tick() {
         let now = time.now()
-        let isTrusted = checkClocks(now)
+        let isTrusted = clocks.check() == nil
         do {
             let generation = catalogue.generation
             var found: [Finding] = []
@@ -127,29 +114,6 @@ package final class Scheduler: Sendable {
         }
     }
 
-    private static func counting(_ time: any TimeSource) -> Int { Int(time.elapsedNanoseconds() / 1_000_000_000) }
-
-    private func checkClocks(_ now: Date) -> Bool {
-        let counting = Self.counting(time)
-        let (error, isNews, toStore) = state.withLock { state -> (Int?, Bool, ClockGuard?) in
-            let error = state.clocks.check(wall: now.wholeSeconds, counting: counting)
-            let isNews = (error == nil) != (state.clockError == nil)
-            state.clockError = error
-            let isOld = state.remembered.map { counting >= $0 + 600 } ?? true
-            if isNews || isOld { state.remembered = counting }
-            return (error, isNews, isNews || isOld ? state.clocks : nil)
-        }
-        if let toStore { memory?.store(toStore) }
-        if isNews, let error {
-            logger.warning(
-                "the clock has jumped: no backup is deleted by a policy until it is back, or a day has passed",
-                metadata: ["seconds": "\(error)"])
-        } else if isNews {
-            logger.notice("the clock is trusted again")
-        }
-        return error == nil
-    }
-
     // MARK: What there is to do
 
     /// What was seen of an environment.
@@ -162,7 +126,7 @@ package final class Scheduler: Sendable {
     }
 
     private func isWorthALook(_ environment: Environment, _ generation: Int, _ now: Date) -> Bool {
-        let counting = Self.counting(time)
+        let counting = ClockWatch.counting(time)
         return state.withLock { state in
             guard let look = state.looks[environment.id], look.generation == generation, counting < look.sweep else {
                 return true
@@ -175,7 +139,7 @@ package final class Scheduler: Sendable {
         let retention = try catalogue.retention(of: environment, at: now)
         let schedule = retention.state(at: now)
         let finest = retention.policy.schedules.first?.interval.approximateSeconds ?? limits.longestRetry
-        let sweep = Self.counting(time) + limits.sweep
+        let sweep = ClockWatch.counting(time) + limits.sweep
         state.withLock {
             $0.looks[environment.id] = Look(generation: generation, due: schedule.next, sweep: sweep)
         }
@@ -220,8 +184,13 @@ package final class Scheduler: Sendable {
 
     /// A backup that failed is tried again later and later, within its slot as in the next one.
     private func mayTry(_ finding: Finding, _ now: Date) throws -> Bool {
-        guard let failures = try catalogue.automatedFailures(of: finding.environment.id) else { return true }
         let longest = max(limits.firstRetry, min(limits.longestRetry, finding.finest / 4))
+        return hasWaited(after: try catalogue.automatedFailures(of: finding.environment.id), longest: longest, now)
+    }
+
+    /// Whether it is time to try again what failed so often: later and later, up to `longest` seconds.
+    private func hasWaited(after failures: (count: Int, last: Date)?, longest: Int, _ now: Date) -> Bool {
+        guard let failures else { return true }
         let doublings = min(failures.count - 1, 20)
         let wait = min(limits.firstRetry << doublings, longest)
         // Also over if the clock was put back.
@@ -232,7 +201,8 @@ package final class Scheduler: Sendable {
     // MARK: Deletions
 
     private func delete(_ found: [Finding], beside open: [Activity], _ now: Date) throws {
-        let busy = Set(open.filter { $0.type == .retention }.compactMap(\.environment))
+        // One that deletes by hand may be just about to end what it has begun.
+        let busy = Set(open.filter { [.retention, .backupDelete].contains($0.type) }.compactMap(\.environment))
         var wanted: [EnvironmentID: (name: String, project: ProjectID)] = [:]
         for finding in found where finding.hasDeletions {
             wanted[finding.environment.id] = (finding.environment.name, finding.environment.project)
@@ -242,8 +212,8 @@ package final class Scheduler: Sendable {
             wanted[backup.environment] = (backup.environmentName, backup.project)
         }
         for (environment, place) in wanted.sorted(by: { $0.key < $1.key }) where !busy.contains(environment) {
-            guard mayApply(to: environment) else { continue }
             do {
+                guard try mayApply(to: environment, now) else { continue }
                 _ = try desk.submitRetention(of: environment, named: place.name, in: place.project)
             } catch {
                 logger.error(
@@ -255,7 +225,7 @@ package final class Scheduler: Sendable {
 
     /// Frees what is gone, once a day at most, after whatever uses the repository.
     private func prune(_ now: Date) throws {
-        let counting = Self.counting(time)
+        let counting = ClockWatch.counting(time)
         let isDue = state.withLock { state in
             if let last = state.prunes, counting < last + limits.sweep { return false }
             state.prunes = counting
@@ -267,10 +237,14 @@ package final class Scheduler: Sendable {
         }
     }
 
-    private func mayApply(to environment: EnvironmentID) -> Bool {
-        let counting = Self.counting(time)
+    /// One that failed is tried again later and later.
+    private func mayApply(to environment: EnvironmentID, _ now: Date) throws -> Bool {
+        let counting = ClockWatch.counting(time)
+        let failures = try catalogue.retentionFailures(of: environment)
+        let isTime = hasWaited(after: failures, longest: limits.longestRetry, now)
         return state.withLock { state in
-            if let last = state.applied[environment], counting < last + limits.spacing {
+            let last = state.applied[environment]
+            guard isTime, last.map({ counting >= $0 + limits.spacing }) ?? true else {
                 // Not forgotten: it is looked at again.
                 state.looks[environment] = nil
                 return false

@@ -10,10 +10,13 @@ enum KeepingRoutes {
         routes.on(.patch, path, describe)
         routes.on(.post, "\(path)/protect") { call in
             let input = try call.input.decode(API.ProtectInput.self)
-            let now = call.parts.time.now()
-            if let until = input.lockUntil, until <= now {
+            let now = call.operations.lockTime(call.parts.time.now())
+            if let until = input.lockUntil {
                 var faults = InputFaults()
-                faults.add("lock_until", "should be in the future")
+                if until <= now { faults.add("lock_until", "should be in the future") }
+                if until > now.addingTimeInterval(BackupKeeping.longestLock) {
+                    faults.add("lock_until", "should be within ten years: nobody can take a lock off")
+                }
                 try faults.check()
             }
             return try change(call, "environment.backup.protect") { id in
@@ -22,7 +25,8 @@ enum KeepingRoutes {
         }
         routes.on(.post, "\(path)/unprotect") { call in
             try change(call, "environment.backup.unprotect") { id in
-                try call.catalogue.protectBackup(id, false, at: call.parts.time.now())
+                try call.catalogue.protectBackup(
+                    id, false, at: call.operations.lockTime(call.parts.time.now()))
             }
         }
         routes.on(.post, "\(path)/undelete", undelete)

@@ -35,6 +35,9 @@ package protocol Operations: Sendable {
     /// Something of a project changed that its sites should know too, for a catalogue that is lost.
     func noteChange(of project: ProjectID)
 
+    /// The time that locks are compared with: not the wall clock's while that is known to be wrong.
+    func lockTime(_ now: Date) -> Date
+
     /// How the sites of a project are at this moment. Cheap: it looks at a folder for each.
     func siteStates(of project: ProjectID) -> [SiteState]
 
@@ -50,6 +53,8 @@ package protocol Operations: Sendable {
 
 extension Operations {
     package func noteChange(of project: ProjectID) {}
+
+    package func lockTime(_ now: Date) -> Date { now }
 
     package func cancelRunning(_ activity: Activity) throws {
         throw HoldfastError(

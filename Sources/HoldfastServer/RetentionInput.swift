@@ -37,7 +37,7 @@ struct RetentionInput {
         }
         try faults.check(hint: "Look at docs/retention.md, or at backup:policy --help")
         if settings == old { return old }
-        settings.changedAt = now
+        settings.noteChanges(from: old, at: now)
         return settings.setTypes.isEmpty && old == nil ? nil : settings
     }
 
@@ -95,7 +95,7 @@ struct RetentionInput {
                 faults.add("\(path).\(shown(key))", "is no key here, those are count, interval, safe")
             }
             let interval = interval(fields["interval"], "\(path).interval", &faults)
-            if let interval, !seen.insert(interval).inserted {
+            if let interval, !seen.insert(interval.description).inserted {
                 faults.add("\(path).interval", "is the interval of another schedule already")
             }
             let number = count(fields["count"] ?? .null, "\(path).count", &faults)
@@ -106,17 +106,23 @@ struct RetentionInput {
             default: faults.add("\(path).safe", "should be of the type boolean")
             }
             guard let interval, let number else { return nil }
-            return RetentionSettings.Schedule(interval: interval, count: number, safe: safe)
+            if interval.approximateSeconds * number > Self.longestSpan {
+                faults.add("\(path).count", "should keep no more than a thousand years of \(interval)")
+            }
+            return RetentionSettings.Schedule(interval: interval.description, count: number, safe: safe)
         }
     }
 
-    private func interval(_ value: JSONValue?, _ path: String, _ faults: inout InputFaults) -> String? {
+    /// Seconds that a schedule may reach back: a thousand years.
+    private static let longestSpan = 1000 * 31_556_952
+
+    private func interval(_ value: JSONValue?, _ path: String, _ faults: inout InputFaults) -> RetentionInterval? {
         guard let text = value?.string else {
             faults.add(path, "should be a text such as 1d")
             return nil
         }
         do {
-            return try RetentionInterval(String(text.prefix(40))).description
+            return try RetentionInterval(String(text.prefix(40)))
         } catch {
             faults.add(path, (error as? HoldfastError)?.message ?? "is not an interval")
             return nil

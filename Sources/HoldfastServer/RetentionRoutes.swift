@@ -34,6 +34,8 @@ enum RetentionRoutes {
             environment, project: project, records: records, open: call.catalogue.openActivities(), at: now)
         var view = try call.view(of: retention)
         if let days = input.days {
+            // It takes a while, for which others wait.
+            try call.principal.require(.contributor, on: environment)
             var faults = InputFaults()
             if !(1...36_525).contains(days) { faults.add("days", "should be a whole number from 1 to 36525") }
             try faults.check()
@@ -99,6 +101,12 @@ extension Call {
             return item
         }
         view.warnings = retention.policy.warnings + plan.warnings
+        let jump = Int(now.timeIntervalSince(operations.lockTime(now)).rounded())
+        if abs(jump) > 1 {
+            view.warnings.append(
+                "the clock has jumped by \(jump) seconds: no policy deletes anything until it is back, or a day has passed"
+            )
+        }
         if !runs, !retention.policy.schedules.isEmpty {
             view.warnings.append(
                 "the environment is \(retention.environment.status.rawValue), only active ones are backed up")

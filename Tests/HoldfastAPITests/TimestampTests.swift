@@ -13,6 +13,16 @@ import Testing
         #expect(Timestamp.parse(text).map(Timestamp.format) == text)
     }
 
+    @Test(arguments: [
+        (1e300, "9999-12-31T23:59:59"), (9_300_000_000_000, "9999-12-31T23:59:59"), (-1e300, "0000-01-01T00:00:00"),
+        (Double.infinity, "9999-12-31T23:59:59"),
+    ])
+    func `a date that four digits cannot say is the nearest that they can`(seconds: Double, text: String) {
+        let written = Timestamp.format(Date(timeIntervalSince1970: seconds))
+        #expect(written == "\(text).000000+00:00")
+        #expect(Timestamp.parse(written) != nil)
+    }
+
     /// Foundation's calendar is the Julian one before October 1582.
     @Test func `days agree with the calendar of Foundation over four centuries`() throws {
         var calendar = Calendar(identifier: .gregorian)

@@ -109,6 +109,8 @@ final class MemoryCatalogue: BackupCatalogue {
     private let state = Mutex(State())
     /// What looking for a backup throws, as a disk does that fails.
     let failure = Mutex<HoldfastError?>(nil)
+    /// Called when the backups of a project were read, and before their reader has them.
+    let afterBackups = Mutex<(@Sendable () -> Void)?>(nil)
 
     func add(_ project: Project) { state.withLock { $0.projects[project.id] = project } }
     func log(of activity: ActivityID) -> [String] { state.withLock { $0.log[activity] ?? [] } }
@@ -174,7 +176,9 @@ final class MemoryCatalogue: BackupCatalogue {
         }
     }
     func backups(in project: ProjectID) throws -> [Backup] {
-        state.withLock { $0.backups.filter { $0.project == project } }
+        let backups = state.withLock { $0.backups.filter { $0.project == project } }
+        afterBackups.withLock { $0 }?()
+        return backups
     }
     func backups(of environment: EnvironmentID) throws -> [Backup] {
         state.withLock { $0.backups.filter { $0.environment == environment } }
@@ -193,6 +197,14 @@ final class MemoryCatalogue: BackupCatalogue {
     }
     func projectsToPrune(at now: Date, pause: TimeInterval) throws -> [ProjectID] { [] }
     func automatedFailures(of environment: EnvironmentID) throws -> (count: Int, last: Date)? { nil }
+    func retentionFailures(of environment: EnvironmentID) throws -> (count: Int, last: Date)? { nil }
+    func requeueActivity(_ id: ActivityID, at date: Date) throws {
+        state.withLock { state in
+            for index in state.activities.indices where state.activities[index].id == id {
+                state.activities[index].state = .pending
+            }
+        }
+    }
     func deletedBackups(of environment: EnvironmentID?, before date: Date) throws -> [Backup] {
         state.withLock { state in
             state.backups.filter { backup in
@@ -209,7 +221,7 @@ final class MemoryCatalogue: BackupCatalogue {
             }
         }
     }
-    func markDeleting(_ id: BackupID, force: Bool, at date: Date) throws {
+    func markDeleting(_ id: BackupID, force: Bool, onlyIfDeletedBy limit: Date?, at date: Date) throws {
         state.withLock { state in
             for index in state.backups.indices where state.backups[index].id == id {
                 state.backups[index].status = .deleting

@@ -100,6 +100,8 @@ import Testing
         #expect(error?.code == .timedOut)
         #expect(bench.trace.count("forgotten") == 0)
         #expect(try bench.statuses() == [.active, .paused, .inactive])
+        let after = bench.trace.all.drop { $0 != "stop \(bench.paused)" }.dropFirst()
+        #expect(after.contains("start \(bench.main)"), "\(bench.trace.all)")
         #expect(bench.trace.all.last == "routes \(bench.main)")
     }
 }

@@ -69,10 +69,10 @@ private struct OneSupervisor: Supervisors {
     func strangers(of environment: EnvironmentID?) -> [String] { ["The gateway is old."] }
 }
 
-/// A switch that does not come to its end: whatever fails, the two files name all data that may be needed, and the
+/// A switch that does not come to its end: whatever fails, `current.json` names all data that may be needed, and the
 /// routes are published.
 struct StateSwitchTests {
-    /// An environment that was restored once: `current.json` names the mount 2, `previous.json` the mount 1.
+    /// An environment that was restored once: live is the mount 2, and before it was the mount 1.
     private final class Bench: Sendable {
         private let folder = "/tmp/hf-switch-\(UInt32.random(in: 0 ... .max))"
         let trace = Trace()
@@ -97,8 +97,57 @@ struct StateSwitchTests {
                     atPath: layout.absolute(directory), withIntermediateDirectories: true)
             }
             layout.settleAside()
-            try layout.writePrevious(Self.state(generation: 3, mount: 1))
-            try layout.writeCurrent(Self.state(generation: 4, mount: 2))
+            var current = Self.state(generation: 4, mount: 2)
+            current.before = [Self.state(generation: 3, mount: 1)]
+            try layout.writeCurrent(current)
+        }
+
+        /// As a restore to the mount 3 left it that was cut short right after its switch.
+        ///
+        /// - Parameter liveGeneration: of the state before; the supervisor here says that it runs generation 1.
+        func interruptedRestore(liveGeneration: Int) throws -> Activity {
+            let restore = Activity(
+                id: .random(), project: environment.project, environment: environment.id, type: .restore,
+                parameters: ["backup": "b1"], user: nil, text: "a restore", createdAt: Date(timeIntervalSince1970: 0))
+            let directory = try layout.nextDirectory("mounts/app/files")
+            #expect(directory == "mounts/app/files/3")
+            try FileManager.default.createDirectory(
+                atPath: layout.absolute(directory), withIntermediateDirectories: true)
+            var new = Self.state(generation: liveGeneration + 1, mount: 3)
+            new.switchedBy = restore.id
+            new.before = [
+                Self.state(generation: liveGeneration, mount: 2), Self.state(generation: liveGeneration - 1, mount: 1),
+            ]
+            try layout.writeCurrent(new)
+            return restore
+        }
+
+        /// What the next start of the control plane does about it.
+        func recover(_ activity: Activity) throws -> RecoveryOutcome {
+            let supervisor = try ScriptedSupervisor(layout, trace) { _ in }
+            defer { withExtendedLifetime(supervisor) {} }
+            let performer = HousePerformer(house: try house())
+            let outcome = performer.recover(
+                ActivityContext(activity: activity, catalogue: catalogue, time: SystemTime()))
+            performer.settled()
+            return outcome
+        }
+
+        /// Numbers of the mounts' directories that are there.
+        func directories() throws -> [String] {
+            try FileManager.default.contentsOfDirectory(atPath: layout.absolute("mounts/app/files")).sorted()
+        }
+
+        private func house(publishing: @escaping @Sendable () -> Void = {}) throws -> House {
+            House(
+                home: folder, run: "\(folder)/run", catalogue: catalogue, gate: ScriptedGate(trace: trace),
+                runtime: (
+                    ScriptedFreezer(trace: trace),
+                    OneSupervisor(layout: layout, trace: trace, publishing: publishing)
+                ),
+                repositories: ProjectRepositories(
+                    sites: [], quorum: 1, masterKey: try InstallationKey(text: InstallationKey.makeText()),
+                    catalogue: catalogue))
         }
 
         deinit { try? FileManager.default.removeItem(atPath: folder) }
@@ -127,15 +176,7 @@ struct StateSwitchTests {
         ) throws {
             let supervisor = try ScriptedSupervisor(layout, trace, apply: apply)
             defer { withExtendedLifetime(supervisor) {} }
-            var house = House(
-                home: folder, run: "\(folder)/run", catalogue: catalogue, gate: ScriptedGate(trace: trace),
-                runtime: (
-                    ScriptedFreezer(trace: trace),
-                    OneSupervisor(layout: layout, trace: trace, publishing: publishing)
-                ),
-                repositories: ProjectRepositories(
-                    sites: [], quorum: 1, masterKey: try InstallationKey(text: InstallationKey.makeText()),
-                    catalogue: catalogue))
+            var house = try house(publishing: publishing)
             house.reached = reached
             try HousePerformer(house: house).perform(
                 ActivityContext(activity: activity, catalogue: catalogue, time: SystemTime()))
@@ -156,7 +197,7 @@ struct StateSwitchTests {
             try? manager.moveItem(atPath: layout.currentFile + ".kept", toPath: layout.currentFile)
         }
 
-        /// The mounts that the two files name: what is live, and what an undo leads to.
+        /// The mounts that the file names: what is live, and what an undo leads to.
         func mounts() throws -> [String] {
             let states = [try layout.readCurrent(), try layout.readPrevious()]
             return try states.map { try #require($0?.mounts["app"]?["files"]) }
@@ -225,5 +266,45 @@ struct StateSwitchTests {
         #expect(bench.trace.count("routes") > 0)
         try bench.undo()
         #expect(try bench.mounts() == [Self.undone, Self.live])
+    }
+
+    @Test func `at the moment of the switch one file names what is live and what was before it`() throws {
+        let bench = try Bench()
+        let seen = Mutex<[[String]]>([])
+        try bench.undo(reached: { [bench] point in
+            guard point == .switchWritten else { return }
+            let mounts = (try? bench.layout.readStates())?.compactMap { $0.mounts["app"]?["files"] } ?? []
+            seen.withLock { $0.append(mounts) }
+        })
+        #expect(seen.withLock { $0 } == [[Self.undone, Self.live]])
+        #expect(try bench.mounts() == [Self.undone, Self.live])
+        #expect(try bench.directories() == ["1", "2"])
+    }
+
+    /// `previous.json` was a file of its own, and said already what was live: the next start deleted the older data.
+    @Test func `a restore that a crash cut short is put back, and an undo leads to what it led to before`() throws {
+        let bench = try Bench()
+        let restore = try bench.interruptedRestore(liveGeneration: 1)
+        guard case .failed(let reason) = try bench.recover(restore) else {
+            Issue.record("the processes never followed")
+            return
+        }
+        #expect(reason.contains("as it was before"))
+        #expect(try bench.mounts() == [Self.live, Self.undone])
+        #expect(try bench.directories() == ["1", "2"])
+        #expect(try bench.layout.readAside() == [])
+        try bench.undo()
+        #expect(try bench.mounts() == [Self.undone, Self.live])
+    }
+
+    @Test func `a restore whose processes had followed is finished, and only then the older data go`() throws {
+        let bench = try Bench()
+        let restore = try bench.interruptedRestore(liveGeneration: 7)
+        #expect(try bench.layout.readStates().count == 3)
+        #expect(try bench.recover(restore) == .finished)
+        #expect(try bench.mounts() == ["mounts/app/files/3", Self.live])
+        #expect(try bench.layout.readStates().count == 2)
+        #expect(try bench.directories() == ["2", "3"])
+        #expect(try bench.layout.readAside() == [])
     }
 }

@@ -28,7 +28,7 @@ import Testing
         "reasons":["manual_count is 2, replaced by b2"],"expires_at":null}
         """
 
-    private let settingsReply = """
+    static let settingsReply = """
         {"initialize":{},"product_name":"Holdfast","product_code":"holdfast","variables_prefix":"PLATFORM_",\
         "project_config_dir":".upsun","environment_name_strategy":"name-and-hash","sizing_api_enabled":true,\
         "enable_guaranteed_resources":false,"enable_incremental_backups":true,"enable_paused_environments":true,\
@@ -39,10 +39,11 @@ import Testing
 
     private func replies(removed: String = "", overdue: Int = 0) -> [String: StubServer.Reply] {
         var replies = ReplyFixture.house
+        replies["GET /projects/shopshopshop2/environments"] = .init(200, "[\(ReplyFixture.environment())]")
         replies["GET \(base)/retention"] = .init(200, retention(overdue: overdue))
         replies["POST \(base)/retention/preview"] = .init(200, retention(removed: removed))
         replies["PATCH \(settings)"] = .init(200, #"{"status":"OK","code":200}"#)
-        replies["GET \(settings)"] = .init(200, settingsReply)
+        replies["GET \(settings)"] = .init(200, Self.settingsReply)
         return replies
     }
 
@@ -175,7 +176,7 @@ import Testing
         let arguments = ["backup:policy", "set", "--manual-count", "2"] + place
         let unasked = try await CommandFixture.run(arguments, replies: replies(removed: goes))
         #expect(unasked.status == .failure)
-        #expect(unasked.error.contains("deletes b1: manual_count is 2, replaced by b2"))
+        #expect(unasked.error.contains("deletes b1 of main: manual_count is 2, replaced by b2"))
         #expect(unasked.error.contains("--yes"))
         #expect(!unasked.requests.contains { $0.method == "PATCH" })
         let agreed = try await CommandFixture.run(
@@ -197,7 +198,7 @@ import Testing
         }
         replies["PATCH \(path)"] = .init(200, #"{"status":"OK","code":200}"#)
         let lock = try await CommandFixture.run(
-            ["backup:protect", "b2", "--lock-until", "2030-12-31"] + place, replies: replies)
+            ["backup:protect", "b2", "--lock-until", "2030-12-31", "-y"] + place, replies: replies)
         #expect(lock.status == .success, "\(lock.error)")
         let sent = lock.requests.first { $0.path == "\(path)/protect" }?.body
         #expect(sent?.contains("2031-01-01T00:00:00") == true, "\(sent ?? "")")

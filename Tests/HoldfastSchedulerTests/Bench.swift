@@ -122,7 +122,8 @@ final class Bench: Sendable {
     let project: Project
     let main: Environment
     private let current: Mutex<Scheduler>
-    private let clocks = MemoryOfClocks()
+    private let memory = MemoryOfClocks()
+    private let limits: SchedulerLimits
     private static let quiet = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
 
     init(
@@ -143,17 +144,20 @@ final class Bench: Sendable {
                 sites: [site], quorum: 1, masterKey: try InstallationKey(text: InstallationKey.makeText()),
                 catalogue: catalogue))
         house.time = time
+        let clocks = ClockWatch(time: time, memory: memory, logger: Self.quiet)
+        house.clocks = clocks
         self.house = house
+        self.limits = limits
         try house.repositories.create(project.id)
-        desk = ActivityDesk(catalogue: catalogue, time: time) {}
+        desk = ActivityDesk(catalogue: catalogue, time: time, clocks: clocks) {}
         backups = TinyBackups(house: house, bytes: bytes)
         main = Environment(
             id: .random(), project: project.id, name: "main", type: .production, status: .active, createdAt: time.now())
         try catalogue.createEnvironment(main)
         current = Mutex(
             Scheduler(
-                catalogue: catalogue, desk: desk, time: time, grace: house.deletionGrace, limits: limits,
-                memory: clocks, logger: Self.quiet))
+                catalogue: catalogue, desk: desk, time: time, grace: house.deletionGrace, clocks: clocks,
+                limits: limits, logger: Self.quiet))
     }
 
     deinit {
@@ -167,7 +171,8 @@ final class Bench: Sendable {
     func restart() {
         current.withLock {
             $0 = Scheduler(
-                catalogue: catalogue, desk: desk, time: time, grace: house.deletionGrace, memory: clocks,
+                catalogue: catalogue, desk: desk, time: time, grace: house.deletionGrace,
+                clocks: ClockWatch(time: time, memory: memory, logger: Self.quiet), limits: limits,
                 logger: Self.quiet)
         }
     }

@@ -34,6 +34,10 @@ final class RecordingOperations: Operations {
         self.time = time
     }
 
+    /// By how many seconds the wall clock is wrong.
+    let clockError = Mutex(0.0)
+    func lockTime(_ now: Date) -> Date { now.addingTimeInterval(-clockError.withLock { $0 }) }
+
     func siteStates(of project: ProjectID) -> [SiteState] { states.withLock { $0 } }
 
     func set(siteStates: [SiteState]) { states.withLock { $0 = siteStates } }

@@ -112,7 +112,7 @@ struct PolicyTests {
         try check(installation)
         let preview = try installation.must(
             "backup:policy", "preview", "--no-schedule", "--manual-count", "1", "-p", project, "-e", "main")
-        #expect(preview.contains("keep"), "\(preview)")
+        #expect(preview.contains("\(id)") && preview.contains("| protected"), "\(preview)")
         try check(installation)
 
         try installation.must("backup:restore", id, "-p", project, "-e", "main", "-y")
@@ -122,11 +122,11 @@ struct PolicyTests {
         #expect(try !installation.backups().contains(id))
         try installation.must("backup:undelete", id, "-p", project)
         #expect(try installation.backups().contains(id))
-        try installation.must("backup:protect", id, "-p", project, "--lock-until", "2099-01-01")
+        try installation.must("backup:protect", id, "-p", project, "--lock-until", "2030-01-01", "-y")
         let refused = try installation.holdfast(
             "backup:delete", id, "-p", project, "-y", "--force", "--now")
         #expect(refused.status == 1)
-        #expect(refused.errors.contains("locked until 2099"), "\(refused.errors)")
+        #expect(refused.errors.contains("locked until 20"), "\(refused.errors)")
     }
 
     @Test func `killed between the new backup and the end of the old one, the next start does what the plan says`()
@@ -143,6 +143,7 @@ struct PolicyTests {
         let old = try #require(try installation.backups().first)
         installation.stopServer()
         try installation.start(stopAt: "backup.listed", schedules: true)
+        #expect(try installation.post("kept") == 201)
         let started = try installation.must("backup:create", "-p", project, "-e", "main", "-y", "--no-wait")
         let new = try #require(started.split(separator: " ").last).trimmingCharacters(in: .whitespacesAndNewlines)
         try installation.waitUntilStopped()
@@ -151,6 +152,10 @@ struct PolicyTests {
         #expect(try installation.waitUntil(seconds: 60) { try installation.backups() == [new] })
         let gone = try installation.must("backup:get", old, "-p", project, "-P", "deleted_because")
         #expect(gone == "manual_count is 1, replaced by \(new)\n")
+        #expect(try installation.post("later") == 201)
         try installation.must("backup:restore", new, "-p", project, "-e", "main", "-y")
+        let sets = try installation.sets()
+        #expect(sets.database.contains("kept") && !sets.database.contains("later"), "\(sets)")
+        #expect(sets.file.contains("kept") && !sets.file.contains("later"), "\(sets)")
     }
 }

@@ -11,7 +11,7 @@ struct FoundBackup {
 }
 
 extension Session {
-    /// A backup by its id, or the most recent one of an environment.
+    /// A backup by its id, or the most recent good one of an environment.
     ///
     /// Backups outlive environments: an id is looked for in the whole project if the environment does not have it, and
     /// an environment that is gone still has its backups.
@@ -32,7 +32,9 @@ extension Session {
         guard let id else {
             if let environment { return try await latestBackup(of: environment, in: project) }
             let gone = try await backupsOfGone(name ?? "", in: project)
-            guard let latest = gone.first else { throw Self.noEnvironment(name ?? "", in: project) }
+            guard let latest = gone.first(where: \.value.isGood) ?? gone.first else {
+                throw Self.noEnvironment(name ?? "", in: project)
+            }
             return FoundBackup(project: project, environment: nil, backup: latest)
         }
         if let environment, let backup = try await client.backup(id, of: environment) {
@@ -60,11 +62,17 @@ extension Session {
         of environment: Resource<API.Environment>, in project: Resource<API.Project>
     ) async throws -> FoundBackup {
         let name = environment.value.name
-        guard let latest = try await client.backups(of: environment).first else {
+        let all = try await client.backups(of: environment)
+        guard let latest = all.first(where: \.value.isGood) ?? all.first else {
             throw HoldfastError(
                 .notFound, "environment '\(name)' has no backups",
                 hint: "Create one with `holdfast backup:create -e \(name)`")
         }
         return FoundBackup(project: project, environment: environment, backup: latest)
     }
+}
+
+extension API.Backup {
+    /// There, and complete on a site, whether that can be reached now or not.
+    var isGood: Bool { status == BackupStatus.created.rawValue && sites.contains(where: \.complete) }
 }

@@ -15,7 +15,7 @@ package struct BackupPolicy: ClientCommand {
             show      the policy, when the next backup is due, and what is overdue
             preview   what the policy, or a change of it, keeps and deletes, with the reasons
             simulate  what would be there after --days days if every automated backup worked
-            set       save the change; asks before backups go
+            set       save the change for all environments of the type; says what goes in each, and asks before
 
             An interval is a number and a unit: h hours, d days, w weeks, M months, y years. Days, weeks, months and \
             years are those of the project's time zone.
@@ -131,23 +131,34 @@ package struct BackupPolicy: ClientCommand {
         try session.show(Table(columns: columns, rows: rows), table, heading: "At the end:")
     }
 
-    /// Shows what goes before it asks.
+    /// Shows what goes before it asks, in each environment of the type: the policy is theirs as well.
     private func set(_ patch: JSONValue, _ selected: Selection, _ session: Session) async throws {
-        let environment = selected.environment
-        let plan = try await session.client.previewRetention(of: environment, patch, days: nil).value
+        let type = selected.environment.value.type
+        let plan = try await session.client.previewRetention(of: selected.environment, patch, days: nil).value
         warn(plan, session)
-        session.output.error("Schedules of \(environment.value.type) environments: \(Self.text(plan))")
-        for item in plan.removed {
-            session.output.error("  deletes \(item.id): \(item.reasons.joined(separator: "; "))")
+        session.output.error("Schedules of \(type) environments: \(Self.text(plan))")
+        var goes: [(environment: String, count: Int)] = []
+        for environment in try await session.client.environments(of: selected.project)
+        where environment.value.type == type {
+            let name = environment.value.name
+            let isSelected = environment.value.id == selected.environment.value.id
+            let removed =
+                isSelected
+                ? plan.removed
+                : try await session.client.previewRetention(of: environment, patch, days: nil).value.removed
+            for item in removed {
+                session.output.error("  deletes \(item.id) of \(name): \(item.reasons.joined(separator: "; "))")
+            }
+            if !removed.isEmpty { goes.append((name, removed.count)) }
         }
-        if !plan.removed.isEmpty {
-            let count = plan.removed.count
+        let count = goes.reduce(0) { $0 + $1.count }
+        if count > 0 {
+            let names = goes.map(\.environment).joined(separator: ", ")
             try confirm.ask(
-                "Delete \(count) backup\(count == 1 ? "" : "s") of \(environment.value.name)?", on: session.output,
-                isDangerous: true)
+                "Delete \(count) backup\(count == 1 ? "" : "s") of \(names)?", on: session.output, isDangerous: true)
         }
         _ = try await session.client.changeSettings(of: selected.project.value.id, ["data_retention": patch])
-        session.output.error("The policy of \(environment.value.type) environments is set.")
+        session.output.error("The policy of \(type) environments is set.")
     }
 
     private func warn(_ retention: API.Retention, _ session: Session) {

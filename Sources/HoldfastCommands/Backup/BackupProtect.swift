@@ -10,7 +10,8 @@ package struct BackupProtect: ClientCommand {
         commandName: "backup:protect", abstract: "Protect a backup from being deleted.",
         discussion: """
             No policy deletes a protected backup, and nobody by hand without --force. With --lock-until nobody deletes \
-            it before that date at all, whatever token they have; a lock can be made longer, and never shorter.
+            it before that date at all, whatever token they have; a lock can be made longer, and never shorter, and \
+            reaches ten years at most. It asks before.
             """)
 
     @Argument(help: "The backup's id.")
@@ -23,6 +24,7 @@ package struct BackupProtect: ClientCommand {
     var lockUntil: String?
 
     @OptionGroup var selection: EnvironmentOptions
+    @OptionGroup var confirm: ConfirmOptions
     @OptionGroup package var global: GlobalOptions
 
     package init() {}
@@ -36,13 +38,18 @@ package struct BackupProtect: ClientCommand {
     package func run(in session: Session) async throws {
         let until = try lockUntil.map(Self.date)
         let found = try await session.backup(backup, selection).backup
+        let dates = DateFormat(timeZone: session.surroundings.timeZone)
+        if let until {
+            try confirm.ask(
+                "Nobody, you included, can delete backup \(found.value.id) before \(dates.text(until)). Lock it?",
+                on: session.output, isDangerous: true)
+        }
         let client = session.client
         let changed = off ? try await client.unprotect(found) : try await client.protect(found, until: until)
         let id = changed.value.id
         if off { return session.output.error("Backup \(id) is not protected any more.") }
         session.output.error("Backup \(id) is protected.")
         if let locked = changed.value.lockedUntil {
-            let dates = DateFormat(timeZone: session.surroundings.timeZone)
             session.output.error("Nobody deletes it before \(dates.text(locked)).")
         }
     }

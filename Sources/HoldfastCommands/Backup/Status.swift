@@ -82,7 +82,7 @@ package struct Status: ClientCommand {
             patience: Int
         ) async throws {
             let retention = try await session.client.retention(of: environment).value
-            let last = try await session.client.backups(of: environment).first?.value
+            let last = try await session.client.backups(of: environment).map(\.value).first(where: \.isGood)
             var problems: [String] = []
             if retention.overdueSeconds > patience {
                 problems.append("a backup is overdue by \(retention.overdueSeconds / 60) minutes")

@@ -38,17 +38,17 @@ extension EnvironmentLayout {
         try DurableFile.write(Array(try JSONEncoder().encode(directories)), to: asideFile)
     }
 
-    /// Deletes directories that no state of the environment needs: whatever `current.json` or `previous.json` names
-    /// stays, whoever asks. A directory that cannot be deleted costs space, nothing else.
+    /// Deletes directories that no state of the environment needs: whatever `current.json` names, as what is live or as
+    /// what was before, stays, whoever asks. A directory that cannot be deleted costs space, nothing else.
     ///
-    /// - Throws: if one of the two files cannot be read: then nothing is removed.
+    /// - Throws: if the file cannot be read: then nothing is removed.
     package func removeUnnamed(_ directories: [String]) throws { _ = try remove(unnamed: directories) }
 
     /// - Returns: what was removed, and what could not be, with the first reason.
     private func remove(
         unnamed directories: [String]
     ) throws -> (removed: [String], left: [String], failure: (any Error)?) {
-        let named = Set([try readCurrent(), try readPrevious()].compactMap { $0 }.flatMap(\.directories))
+        let named = Set(try readStates().flatMap(\.directories))
         var (removed, left): ([String], [String]) = ([], [])
         var failure: (any Error)?
         for directory in directories where !named.contains(directory) {
@@ -73,7 +73,7 @@ extension EnvironmentLayout {
     /// The activity has ended, and what it made is live or gone.
     package func settleAside() { unlink(asideFile) }
 
-    /// After a crash: removes what is on record and what neither `current.json` nor `previous.json` names.
+    /// After a crash: removes what is on record and what `current.json` does not name.
     ///
     /// - Returns: what was removed.
     /// - Throws: if one of the files cannot be read: then nothing is removed. If a directory cannot be removed: then

@@ -25,7 +25,7 @@ package struct EnvironmentLayout: Sendable, Hashable {
     }
 
     package var currentFile: String { directory + "/current.json" }
-    /// The state before the last restore.
+    /// The state before the last restore, as older versions kept it: read if `current.json` does not say.
     package var previousFile: String { directory + "/previous.json" }
     /// Directories that an activity has begun to fill, and that were never live.
     package var asideFile: String { directory + "/aside.json" }
@@ -93,16 +93,40 @@ package struct EnvironmentLayout: Sendable, Hashable {
 
     /// What is live; nil if nothing was ever deployed.
     package func readCurrent() throws -> CurrentState? { try readState(currentFile) }
-    package func readPrevious() throws -> CurrentState? { try readState(previousFile) }
+    /// The states before, the newest first: all that an undo or an interrupted switch may need.
+    package func readBefore() throws -> [CurrentState] {
+        if let before = try readCurrent()?.before { return before }
+        return try readState(previousFile).map { [$0] } ?? []
+    }
+    /// What an undo leads to; nil if there is nothing.
+    package func readPrevious() throws -> CurrentState? { try readBefore().first }
+    /// All states whose directories are needed: what is live, and what was before it.
+    package func readStates() throws -> [CurrentState] { try (readCurrent().map { [$0] } ?? []) + readBefore() }
 
-    /// The switch: whoever reads sees the old state or the new one, also after a power failure.
-    package func writeCurrent(_ state: CurrentState) throws { try writeState(state, currentFile) }
-    package func writePrevious(_ state: CurrentState) throws { try writeState(state, previousFile) }
-    package func removePrevious() throws {
-        guard unlink(previousFile) == 0 || errno == ENOENT else {
-            throw SystemFailure.error("remove '\(previousFile)'")
+    /// The switch: whoever reads sees the old state or the new one, also after a power failure, and with it the states
+    /// before. A state without `before` has none.
+    package func writeCurrent(_ state: CurrentState) throws {
+        var state = state
+        state.before = (state.before ?? []).map { before in
+            var before = before
+            before.before = nil
+            return before
         }
-        try DurableFile.syncDirectory(directory)
+        try writeState(state, currentFile)
+        // Nobody reads it from here on.
+        unlink(previousFile)
+    }
+
+    /// The switch has come to its end: of the states before only the newest stays. What only the others name is on
+    /// record then, for `removeAside`. Brings the files of older versions into today's form.
+    package func settleBefore() throws {
+        guard var current = try readCurrent() else { return }
+        let before = try readBefore()
+        guard before.count > 1 || current.before == nil else { return }
+        let needed = Set((before.prefix(1) + [current]).flatMap(\.directories))
+        try note(aside: before.dropFirst().flatMap(\.directories).filter { !needed.contains($0) })
+        current.before = Array(before.prefix(1))
+        try writeCurrent(current)
     }
 
     private func readState(_ path: String) throws -> CurrentState? {
@@ -159,11 +183,8 @@ package struct EnvironmentLayout: Sendable, Hashable {
         let names = (try? FileManager.default.contentsOfDirectory(atPath: parent)) ?? []
         var used = Set(names.compactMap { Int($0) })
         // A number may be live or kept for an undo though its directory was lost.
-        for state in [try readCurrent(), try readPrevious()].compactMap({ $0 }) {
-            let live =
-                state.apps.values + state.services.values.map(\.directory)
-                + state.mounts.values.flatMap(\.values)
-            for directory in live where directory.hasPrefix(prefix + "/") {
+        for state in try readStates() {
+            for directory in state.directories where directory.hasPrefix(prefix + "/") {
                 if let number = Int(directory.dropFirst(prefix.count + 1)) { used.insert(number) }
             }
         }

@@ -228,9 +228,9 @@ struct ApplyRun {
     private func forgetPorts(_ current: CurrentState) {
         try? supervisor.ports.forget { $0.hasPrefix("aside:") }
         var kept = Set(current.services.values.map(\.directory))
-        if let previous = try? supervisor.layout.readPrevious() {
-            kept.formUnion(previous.services.values.map(\.directory))
-        }
+        // If that cannot be told, a port that somebody needs must not go to another.
+        guard let before = try? supervisor.layout.readBefore() else { return }
+        kept.formUnion(before.flatMap { $0.services.values.map(\.directory) })
         kept.formUnion(supervisor.state.read { $0.processes.values.compactMap { $0.record.service?.directory } })
         try? supervisor.ports.forget { $0.hasPrefix("services/") && !kept.contains($0) }
     }

@@ -1,7 +1,7 @@
 import Foundation
+import HoldfastBackup
 import HoldfastEnvironments
 import HoldfastRetention
-import HoldfastScheduler
 import Logging
 
 /// `clock.json` in the state directory: how wall clock and counting clock stood to each other. The counting one begins

@@ -111,6 +111,8 @@ struct HouseOperations: Operations {
             })
     }
 
+    func lockTime(_ now: Date) -> Date { house.clocks?.now() ?? now }
+
     func noteChange(of project: ProjectID) { house.noteFacts(of: project) }
 
     func siteStates(of project: ProjectID) -> [SiteState] { house.repositories.siteStates(of: project) }

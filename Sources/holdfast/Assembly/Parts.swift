@@ -24,11 +24,16 @@ final class Parts: Sendable {
         settings: Settings
     ) throws {
         self.catalogue = catalogue
+        let clocks = ClockWatch(
+            time: house.time, memory: ClockFile(home: home), logger: Logger(label: "holdfast.clock"))
+        var house = house
+        house.clocks = clocks
+        house.appliesPolicies = listen.schedules
         self.house = house
         let runner = ActivityRunner(
             catalogue: catalogue, performer: HousePerformer(house: house), time: house.time,
             logger: Logger(label: "holdfast.activities"))
-        let desk = ActivityDesk(catalogue: catalogue, time: house.time) { runner.wake() }
+        let desk = ActivityDesk(catalogue: catalogue, time: house.time, clocks: clocks) { runner.wake() }
         let hooks = PushHooks(home: home)
         self.runner = runner
         operations = HouseOperations(
@@ -36,7 +41,7 @@ final class Parts: Sendable {
             publicURL: settings.url)
         scheduler = Scheduler(
             catalogue: catalogue, desk: desk, time: house.time, grace: house.deletionGrace,
-            memory: ClockFile(home: home), logger: Logger(label: "holdfast.scheduler"))
+            clocks: clocks, logger: Logger(label: "holdfast.scheduler"))
         crons = CronTicker(house: house, desk: desk, maximumJitter: settings.cronJitterSeconds)
         watch = ProcessWatch(house: house, launcher: launcher, gatewayListen: listen.gateway)
         let receiver = PushReceiver(catalogue: catalogue, desk: desk, home: home, time: house.time)

@@ -17,7 +17,8 @@ struct UnfinishedProject {
 
     private var mark: String { home.unfinishedMark(project.id) }
 
-    /// Makes it; if anything fails, nothing of it stays.
+    /// Makes it; if anything fails, nothing of it stays. If not even that can be done, it is left for the next start to
+    /// finish.
     ///
     /// - Parameter record: makes the row.
     func begin(record: () throws -> Void) throws {
@@ -37,7 +38,12 @@ struct UnfinishedProject {
             try makeGit { try GitRepository.create(path: $0, defaultBranch: project.defaultBranch) }
             try house.repositories.create(project.id)
         } catch {
-            try? catalogue.removeProject(project.id)
+            do { try catalogue.removeProject(project.id) } catch let second {
+                house.logger.error(
+                    "a project that could not be made stays until the next start, which finishes it",
+                    metadata: ["project": "\(project.id)", "error": "\(second)"])
+                throw error
+            }
             // What was made here and has never held anything; else the id could not be used again.
             if !wasThere { try? FileManager.default.removeItem(atPath: directory) }
             unlink(mark)

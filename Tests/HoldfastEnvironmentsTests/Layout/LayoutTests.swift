@@ -33,8 +33,8 @@ struct LayoutTests {
         var state = home.state(generation: 7)
         state.services["db"] = ServiceRecord(type: "postgresql:15", directory: "services/db/2")
         state.deployment.variables["env:KEY"] = Secret("value")
+        state.before = [home.state(generation: 6), home.state(generation: 5)]
         try home.layout.writeCurrent(state)
-        try home.layout.writePrevious(home.state(generation: 6))
         #expect(try home.layout.readCurrent() == state)
         #expect(try home.layout.readPrevious()?.generation == 6)
         var status = stat()
@@ -71,7 +71,9 @@ struct LayoutTests {
         // Live, though its directory was lost.
         var state = home.state()
         state.services["db"] = ServiceRecord(type: "postgresql:15", directory: "services/db/9")
-        try home.layout.writePrevious(state)
+        var current = home.state()
+        current.before = [home.state(), state]
+        try home.layout.writeCurrent(current)
         #expect(try home.layout.nextDirectory("services/db") == "services/db/10")
         #expect(try home.layout.nextDirectory("mounts/ledger/files") == "mounts/ledger/files/1")
     }
@@ -124,25 +126,62 @@ struct LayoutTests {
         var state = home.state(generation: 2)
         let (live, kept, begun) = try (make("services/db"), make("mounts/app/files"), make("apps/app"))
         state.services["db"] = ServiceRecord(type: "postgresql:15", directory: live)
-        try layout.writeCurrent(state)
         var previous = home.state(generation: 1)
         previous.mounts["app"] = ["files": kept]
-        try layout.writePrevious(previous)
+        state.before = [previous]
+        try layout.writeCurrent(state)
         #expect(try layout.readAside() == [live, kept, begun])
 
         // As when a full disk kept a switch from putting the old state back: what was new is live.
-        try Data("{".utf8).write(to: URL(fileURLWithPath: layout.previousFile))
+        try Data("{".utf8).write(to: URL(fileURLWithPath: layout.currentFile))
         layout.discardAside()
         #expect(throws: HoldfastError.self) { try layout.removeUnnamed([live, kept, begun]) }
         for directory in [live, kept, begun] { #expect(try isThere(directory), "\(directory)") }
 
-        try layout.writePrevious(previous)
+        try layout.writeCurrent(state)
         try layout.removeUnnamed([live, kept])
         layout.discardAside()
         #expect(try isThere(live) && isThere(kept))
         #expect(try !isThere(begun))
         #expect(try layout.readAside() == [])
         #expect(throws: HoldfastError.self) { try layout.removeUnnamed(["../../etc"]) }
+    }
+
+    @Test func `the two files of older versions are read, and become one`() throws {
+        let home = try ScratchHome()
+        let layout = home.layout
+        for (file, generation) in [(layout.currentFile, 4), (layout.previousFile, 3)] {
+            var state = home.state(generation: generation)
+            state.mounts["app"] = ["files": "mounts/app/files/\(generation)"]
+            try JSONEncoder().encode(state).write(to: URL(fileURLWithPath: file))
+            try FileManager.default.createDirectory(
+                atPath: layout.absolute("mounts/app/files/\(generation)"), withIntermediateDirectories: true)
+        }
+        try layout.note(aside: ["mounts/app/files/3"])
+        #expect(try layout.readPrevious()?.generation == 3)
+        #expect(try layout.removeAside() == [], "an undo leads to it")
+        try layout.settleBefore()
+        #expect(access(layout.previousFile, F_OK) != 0)
+        #expect(try layout.readCurrent()?.before?.map(\.generation) == [3])
+        #expect(try layout.readCurrent()?.generation == 4)
+        #expect(access(try layout.absolute("mounts/app/files/3"), F_OK) == 0)
+    }
+
+    @Test func `of the states before a settled one only the newest stays, and what the others name is on record`()
+        throws
+    {
+        let home = try ScratchHome()
+        func state(_ generation: Int) -> CurrentState {
+            var state = home.state(generation: generation)
+            state.mounts["app"] = ["files": "mounts/app/files/\(generation)", "shared": "mounts/app/shared/1"]
+            return state
+        }
+        var current = state(9)
+        current.before = [state(8), state(7)]
+        try home.layout.writeCurrent(current)
+        try home.layout.settleBefore()
+        #expect(try home.layout.readStates().map(\.generation) == [9, 8])
+        #expect(try home.layout.readAside() == ["mounts/app/files/7"])
     }
 
     @Test func `what a switch leaves behind is on record before it, goes once it is done, and can be taken back`()
