@@ -63,8 +63,8 @@ package final class ClockWatch: Sendable {
         return error
     }
 
-    /// The time as it should be: while the wall clock is not trusted, without what it is off by. Locks are compared with
-    /// it, and deletions stamped.
+    /// The time as it should be: while the wall clock is not trusted, without what it is off by. Locks are compared
+    /// with it, and deletions stamped.
     package func now() -> Date {
         let error = check()
         return time.now().addingTimeInterval(-Double(error ?? 0))

@@ -70,8 +70,8 @@ extension Catalogue {
     /// Brings a deleted backup back.
     ///
     /// - Parameter protect: the policy would delete it again at once.
-    /// - Throws: `conflict` if it is not deleted, or its data are going already, or are about to: its deletion is queued
-    ///   or running.
+    /// - Throws: `conflict` if it is not deleted, or its data are going already, or are about to: its deletion is
+    ///   queued or running.
     @discardableResult
     package func undeleteBackup(_ id: BackupID, protect: Bool, at date: Date) throws -> Backup {
         try change(id, at: date) { backup, database in
