@@ -104,7 +104,7 @@ extension Call {
         let jump = Int(now.timeIntervalSince(operations.lockTime(now)).rounded())
         if abs(jump) > 1 {
             view.warnings.append(
-                "the clock has jumped by \(jump) seconds: no policy deletes anything until it is back, or a day has passed"
+                "the clock has jumped by \(jump) seconds: no policy deletes anything until it is back, or a day is over"
             )
         }
         if !runs, !retention.policy.schedules.isEmpty {
