@@ -56,7 +56,7 @@ let package = Package(
 
         // MARK: Level 1: parts that know only the model
         .target(name: "HoldfastAPI", dependencies: ["HoldfastModel"]),
-        .target(name: "HoldfastBlobStore", dependencies: ["HoldfastModel"]),
+        .target(name: "HoldfastBlobStore", dependencies: ["CHoldfastFiles", "HoldfastModel"]),
         .target(name: "HoldfastCatalogue", dependencies: ["COpenSSL", "HoldfastModel", grdb]),
         .target(
             name: "HoldfastEnvironments",

@@ -19,6 +19,12 @@ ssize_t holdfast_copy_range(int source, int target, size_t length) {
 
 int holdfast_preallocate(int descriptor, off_t size) { return fallocate(descriptor, 0, 0, size); }
 
+int holdfast_set_direct(int descriptor, int is_direct) {
+    int flags = fcntl(descriptor, F_GETFL);
+    if (flags < 0) { return -1; }
+    return fcntl(descriptor, F_SETFL, is_direct ? flags | O_DIRECT : flags & ~O_DIRECT);
+}
+
 int holdfast_syncfs(int descriptor) { return syncfs(descriptor); }
 
 ssize_t holdfast_flistxattr(int descriptor, char *names, size_t size) { return flistxattr(descriptor, names, size); }

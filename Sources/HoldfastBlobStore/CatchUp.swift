@@ -192,19 +192,23 @@ private struct CatchingUp {
         try store.ask(only: site) { try $0.put(name, bytes) }
         if name.kind == .snapshot {
             // Somebody may have deleted it since it was read.
-            let isGone =
-                !holders.isEmpty
-                && holders.allSatisfy { holder in
-                    do {
-                        _ = try store.sites[holder].store.size(name)
-                        return false
-                    } catch { return (error as? HoldfastError)?.code == .notFound }
-                }
-            if isGone { return try store.ask(only: site) { try $0.delete(name) } }
+            if !holders.isEmpty, holders.allSatisfy({ store.sites[$0].store.lacks(name) }) {
+                return try store.ask(only: site) { try $0.delete(name) }
+            }
             reports[site].snapshots.insert(name.name)
         }
         left -= Int64(bytes.count)
         reports[site].copied += 1
         reports[site].bytes += Int64(bytes.count)
+    }
+}
+
+extension BlobStore {
+    /// Whether it says that there is no such object; one that cannot answer does not.
+    func lacks(_ name: BlobName) -> Bool {
+        do {
+            _ = try size(name)
+            return false
+        } catch { return (error as? HoldfastError)?.code == .notFound }
     }
 }

@@ -127,16 +127,26 @@ private struct Healing {
             } catch { fail(site, error) }
         }
         guard let good else {
-            if !bad.isEmpty { report.lost.append(name) }
+            if !bad.isEmpty && !isGone(name, everywhere: bad) { report.lost.append(name) }
             return
         }
-        for site in reachable where bad.contains(site) || !holders.contains(site) {
+        let needing = reachable.filter { bad.contains($0) || !holders.contains($0) }
+        for site in needing {
             do {
                 try sites[site].store.put(name, good)
                 if bad.contains(site) { report.replaced += 1 } else { report.copied += 1 }
                 report.bytes += Int64(good.count)
             } catch { fail(site, error) }
         }
+        guard isGone(name, everywhere: holders.filter { !bad.contains($0) }) else { return }
+        for site in needing {
+            do { try sites[site].store.delete(name) } catch { fail(site, error) }
+        }
+    }
+
+    /// Whether somebody forgot a snapshot since it was listed, which needs no lock.
+    private func isGone(_ name: BlobName, everywhere holders: [Int]) -> Bool {
+        name.kind == .snapshot && !holders.isEmpty && holders.allSatisfy { sites[$0].store.lacks(name) }
     }
 
     private mutating func fail(_ site: Int, _ error: any Error) {

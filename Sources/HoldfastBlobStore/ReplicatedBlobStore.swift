@@ -195,6 +195,16 @@ public final class ReplicatedBlobStore: BlobStore {
     /// Adds to what is condemned.
     package func condemn(also names: [BlobName]) { condemned.withLock { $0.formUnion(names) } }
 
+    /// What any site holds that can be reached, condemned or not. Says nothing about which site lacks what.
+    ///
+    /// - Throws: `unavailable` if none can be reached.
+    package func namesAnywhere(_ kind: BlobKind) throws -> Set<BlobName> {
+        let answers = askAll { try $0.list(kind) }
+        let listings = answers.values.compactMap { try? $0.get() }
+        if listings.isEmpty { throw noSite("list \(kind.rawValue) objects", answers) }
+        return Set(listings.joined().map(\.name))
+    }
+
     /// The device of all sites, if it is the same one.
     public func device() -> UInt64? {
         let devices = Set(sites.map { $0.store.device() })

@@ -19,6 +19,8 @@ public final class Repository: Sendable {
     let time: any TimeSource
     private let loaded = Mutex(BlobIndex())
     private let cache = Mutex<RepositoryCache?>(nil)
+    /// The deletion records that this session has taken into account.
+    let honoured = Mutex<Set<ObjectID>>([])
 
     /// The repository's id: 64 hexadecimal digits.
     public var id: String { config.id }

@@ -32,6 +32,21 @@ import Testing
         #expect(try FileManager.default.contentsOfDirectory(atPath: root + "/data").count == 256)
     }
 
+    @Test(arguments: [1 << 20, 1 << 20 | 1, 5 << 20 | 4095, 5 << 20 | 4096], [0, 8])
+    func `large objects of any length come back, wherever they lie in memory`(_ length: Int, _ offset: Int) throws {
+        let memory = UnsafeMutableRawBufferPointer.allocate(byteCount: offset + length, alignment: 4096)
+        defer { memory.deallocate() }
+        memory.initializeMemory(as: UInt8.self, repeating: 0)
+        for index in stride(from: 0, to: memory.count, by: 509) {
+            memory[index] = UInt8(truncatingIfNeeded: index / 509)
+        }
+        let bytes = UnsafeRawBufferPointer(rebasing: memory[offset...])
+        let name = BlobSamples.name(.data, 7)
+        try store.put(name, bytes)
+        #expect(try store.size(name) == length)
+        #expect(try store.get(name).elementsEqual(bytes))
+    }
+
     @Test func `a missing root is unavailable in every call, and is not made`() throws {
         let name = BlobSamples.name(.data, 1)
         try store.put(name, [1])

@@ -54,6 +54,10 @@ import Testing
         let repository = try CrashBench.open(ReplicatedBlobStore(sites: sites, quorum: 1))
         #expect(try repository.keys(current: TestRepository.password).allSatisfy { $0.fault == nil })
         #expect(try repository.removeKey(own.name, current: Self.second) == own.name)
+        // A site that has not got a whole one for it keeps the old one until it is healed.
+        #expect(try two.list(.key).map(\.name) == [second])
+        #expect(try Set(one.list(.key).map(\.name)) == [own, second])
+        #expect(try repository.healSites()?.isWhole == true)
         #expect(try one.list(.key).map(\.name) == [second] && two.list(.key).map(\.name) == [second])
     }
 

@@ -17,6 +17,9 @@ ssize_t holdfast_copy_range(int source, int target, size_t length);
 /// fallocate without flags: reserves room for `size` bytes from the start, and makes the file that long.
 int holdfast_preallocate(int descriptor, off_t size);
 
+/// fcntl(F_SETFL): whether writes go past the page cache (O_DIRECT).
+int holdfast_set_direct(int descriptor, int is_direct);
+
 /// Writes back the whole file system that holds `descriptor`.
 int holdfast_syncfs(int descriptor);
 

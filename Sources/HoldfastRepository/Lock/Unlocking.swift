@@ -35,11 +35,13 @@ extension Repository {
 
     /// Makes sure that a lock was there until now.
     ///
-    /// - Parameter names: what was stored under its protection, in order; it is removed if the lock is gone.
-    /// - Throws: `locked` if somebody took it for stale and removed it.
+    /// - Parameter names: what was stored under its protection, in order; it is removed if the lock is gone, or if
+    ///   nobody can tell: a prune may have taken what it needs.
+    /// - Throws: `locked` if somebody took it for stale and removed it; what the store throws.
     func requireHeld(_ lock: LockKeeper, orTakeBack names: [BlobName]) throws {
-        do { try lock.requireHeld() } catch let error as HoldfastError where error.code == .locked {
-            for name in names.reversed() { try store.delete(name) }
+        do { try lock.requireHeld() } catch {
+            // If that fails, too, the reason why is the first one.
+            try? remove(names.reversed(), leavesGaps: true)
             throw error
         }
     }

@@ -7,7 +7,7 @@ import HoldfastModel
 /// The text is sealed and named as all others, so that nobody without the repository's key can condemn anything:
 ///
 /// ```json
-/// {"version":1,"time":"…","snapshots":["…"],"indexes":["…"],"packs":["…"],"keys":["…"],"known":["…"]}
+/// {"version":1,"time":"…","snapshots":["…"],"indexes":["…"],"packs":["…"],"keys":["…"],"known":["…"],"seen":["…"]}
 /// ```
 ///
 /// A name condemned once is condemned for ever: names are hashes of sealed bytes with a random nonce, and never recur.
@@ -19,16 +19,18 @@ struct DeletionRecord: Sendable, Hashable {
     var time: Timestamp
     /// Of the kinds snapshot, index, data and key.
     var names: Set<BlobName>
-    /// The snapshots that whoever removed packs or index files knew, and looked at; empty for other removals.
-    var known: Set<ObjectID>
+    /// The snapshots of which whoever removed packs or index files made sure that they have all they need elsewhere;
+    /// empty for other removals.
+    var known: Set<ObjectID> = []
+    /// The records before it whose packs and index files were taken for gone in doing so.
+    var seen: Set<ObjectID> = []
 
     /// Whether packs or index files are named, of which a snapshot that nobody knew might need something.
-    var removesContents: Bool { names.contains { $0.kind == .index || $0.kind == .data } }
+    var removesContents: Bool { names.contains(where: \.isContent) }
 
-    init(time: Timestamp, names: Set<BlobName>, known: Set<ObjectID>) {
+    init(time: Timestamp, names: Set<BlobName>) {
         self.time = time
         self.names = names
-        self.known = known
     }
 
     func encoded() -> [UInt8] {
@@ -43,6 +45,8 @@ struct DeletionRecord: Sendable, Hashable {
         }
         writer.literal(",\"known\":")
         Self.write(known.map(\.description).sorted(), &writer)
+        writer.literal(",\"seen\":")
+        Self.write(seen.map(\.description).sorted(), &writer)
         writer.literal("}")
         return writer.bytes
     }
@@ -58,7 +62,7 @@ struct DeletionRecord: Sendable, Hashable {
 
     /// - Throws: `damaged`; `unsupported` if a newer version wrote it.
     init(decoding bytes: [UInt8], id: ObjectID) throws {
-        var record = DeletionRecord(time: .zero, names: [], known: [])
+        var record = DeletionRecord(time: .zero, names: [])
         var version = 0
         try JSONReader.read(bytes, what: "deletion record \(id)") { reader in
             try reader.object { key, reader in
@@ -68,6 +72,8 @@ struct DeletionRecord: Sendable, Hashable {
                     record.time = try reader.time()
                 } else if key == "known" {
                     try reader.array { reader in record.known.insert(try reader.objectID()) }
+                } else if key == "seen" {
+                    try reader.array { reader in record.seen.insert(try reader.objectID()) }
                 } else if let kind = Self.kinds.first(where: { key == $0.key })?.kind {
                     try reader.array { reader in
                         record.names.insert(BlobName(kind: kind, name: try reader.objectID().description))
@@ -90,19 +96,28 @@ struct DeletionRecords: Sendable {
     var records: [ObjectID: DeletionRecord] = [:]
 
     var names: Set<BlobName> { records.values.reduce(into: []) { $0.formUnion($1.names) } }
+
+    /// The snapshots that have all they need if everything which the records name is gone: what the last removal looked
+    /// at, if it knew of all others. Two that did not know of each other may each have left what the other one took.
+    var satisfied: Set<ObjectID> {
+        let removals = records.filter { $0.value.removesContents }
+        return removals.first { id, record in removals.keys.allSatisfy { $0 == id || record.seen.contains($0) } }?
+            .value.known ?? []
+    }
 }
 
 extension Repository {
     /// Removes objects so that they stay removed: recorded first on every site that can be reached, then deleted.
     ///
-    /// Snapshots and keys go wherever they can be reached; index files and packs only on sites that hold everything
-    /// which replaces them. The record goes when all sites are done, else with the next `healSites`.
+    /// Snapshots go wherever they can be reached; index files, packs and keys only on sites that hold everything which
+    /// replaces them. The record goes when all sites are done, else with the next `healSites`.
     ///
     /// - Parameters:
     ///   - names: of the kinds snapshot, index, data and key.
+    ///   - leavesGaps: whether a snapshot may lack something afterwards that only a site which is away has.
     ///   - mayGoOn: called before each deletion; if it throws, nothing more is deleted.
     /// - Throws: `unavailable`; then nothing, or some of it, is deleted, and the record finishes it later.
-    func remove(_ names: [BlobName], mayGoOn: () throws -> Void = {}) throws {
+    func remove(_ names: [BlobName], leavesGaps: Bool = false, mayGoOn: () throws -> Void = {}) throws {
         if names.isEmpty { return }
         let sites = store as? ReplicatedBlobStore
         guard try (sites?.sites.count ?? 0) > 1 || isOneOfSeveralSites() else {
@@ -113,14 +128,15 @@ extension Repository {
             return
         }
         try mayGoOn()
-        var record = DeletionRecord(time: Timestamp(time.now()), names: Set(names), known: [])
-        if record.removesContents {
+        var record = DeletionRecord(time: Timestamp(time.now()), names: Set(names))
+        if record.removesContents && !leavesGaps {
             record.known = Set(try store.list(.snapshot).compactMap { ObjectID(hex: $0.name.name) })
+            record.seen = honoured.withLock { $0 }
         }
         let id = try files.save(record.encoded(), as: .deletion)
         for name in names {
             try mayGoOn()
-            if let sites, name.kind == .index || name.kind == .data {
+            if let sites, name.kind != .snapshot {
                 try sites.deleteOnWholeSites(name)
             } else {
                 try store.delete(name)
@@ -128,6 +144,7 @@ extension Repository {
         }
         guard let sites else { return }
         sites.condemn(also: names)
+        _ = honoured.withLock { $0.insert(id) }
         if sites.report().allSatisfy(\.isComplete) { try store.delete(BlobName(kind: .deletion, name: id.description)) }
     }
 
@@ -154,7 +171,7 @@ extension Repository {
     /// Leaves out of listings what was deleted while a site was away that now shows it again.
     func honourDeletions() throws {
         guard let sites = store as? ReplicatedBlobStore else { return }
-        sites.condemn(try deletionRecords().names)
+        _ = try namesToDelete(deletionRecords(), sites)
     }
 
     /// Makes all sites of the repository alike, and carries out on each what was deleted while it was away.
@@ -196,34 +213,55 @@ extension Repository {
         return report
     }
 
-    /// What of the records is to be carried out now: all of it, or no packs and index files if one of them is needed.
+    /// What of the records is to be carried out now. Listings leave out just this from then on, so that nothing new
+    /// comes to depend on what is going to be removed, and everything that a snapshot needs can be read.
+    ///
+    /// - Returns: all of it; without packs and index files if one of them is needed, and without keys if no other one
+    ///   would be left.
     func namesToDelete(_ found: DeletionRecords, _ sites: ReplicatedBlobStore) throws -> Set<BlobName> {
-        let names = found.names
-        let deleted = try !names.isEmpty && isNeeded(found, sites) ? names.filter { !$0.isContent } : names
+        var deleted = found.names
+        if deleted.contains(where: { $0.kind == .key }), try deleted.isSuperset(of: sites.namesAnywhere(.key)) {
+            deleted = deleted.filter { $0.kind != .key }
+        }
+        var carriedOut = Set(found.records.keys)
+        if try isNeeded(found, sites) {
+            deleted = deleted.filter { !$0.isContent }
+            carriedOut = carriedOut.filter { found.records[$0]?.removesContents != true }
+        }
+        honoured.withLock { $0 = carriedOut }
         sites.condemn(deleted)
         return deleted
     }
 
-    /// Whether a snapshot that came up since needs something of what was removed.
+    /// Whether a snapshot needs something of what was removed, and a site still has it.
     ///
-    /// That happens if a backup ran on one site while a prune ran on the other. Then no pack and no index file is
-    /// removed, what the prune removed is copied back, and the next prune decides anew.
+    /// That happens if a backup ran on one site while a prune ran on the other, if each site was pruned while the other
+    /// was away, or if one site was repaired by itself. Then no pack and no index file is removed or left out, what was
+    /// removed on a site is copied back, and the next prune decides anew.
     private func isNeeded(_ found: DeletionRecords, _ sites: ReplicatedBlobStore) throws -> Bool {
-        sites.condemn(found.names)
-        let present = Set(try store.list(.snapshot).compactMap { ObjectID(hex: $0.name.name) })
-        var unknown: Set<ObjectID> = []
-        for record in found.records.values where record.removesContents {
-            unknown.formUnion(present.subtracting(record.known))
-        }
-        if unknown.isEmpty { return false }
+        let contents = found.names.filter(\.isContent)
+        if contents.isEmpty { return false }
+        let snapshots = try sites.namesAnywhere(.snapshot).subtracting(found.names)
+        let unsure = Set(snapshots.compactMap { ObjectID(hex: $0.name) }).subtracting(found.satisfied)
+        if unsure.isEmpty { return false }
+        let indexFiles = try sites.namesAnywhere(.index)
+        let packs = try sites.namesAnywhere(.data)
+        if contents.isDisjoint(with: indexFiles) && contents.isDisjoint(with: packs) { return false }
         do {
-            let packs = Set(try store.list(.data).compactMap { ObjectID(hex: $0.name.name) })
-            let index = BlobIndex()
-            for entry in try store.list(.index) {
-                guard let id = ObjectID(hex: entry.name.name) else { continue }
-                index.add(try IndexFile.decode(files.load(.index, id), name: id).filter { packs.contains($0.id) })
+            let whole = BlobIndex()
+            let left = BlobIndex()
+            for name in indexFiles {
+                guard let id = ObjectID(hex: name.name) else { continue }
+                for pack in try indexFile(id) {
+                    let packName = BlobName(kind: .data, name: pack.id.description)
+                    guard packs.contains(packName) else { continue }
+                    whole.add([pack])
+                    if contents.isDisjoint(with: [name, packName]) { left.add([pack]) }
+                }
             }
-            return try usedBlobs(of: unknown, index).contains { !index.contains($0.id, $0.type) }
+            return try usedBlobs(of: unsure, whole).contains {
+                !left.contains($0.id, $0.type) && whole.contains($0.id, $0.type)
+            }
         } catch let error as HoldfastError where error.code == .damaged || error.code == .notFound {
             return true
         }

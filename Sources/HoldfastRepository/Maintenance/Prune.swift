@@ -163,18 +163,19 @@ struct Maintenance {
     ///   - indexFiles: the old ones; nil if the index stays as it is.
     ///   - packs: all that the new index names; they are durable.
     ///   - obsolete: packs that the index does not name afterwards.
+    ///   - leavesGaps: whether a snapshot may need something that the new index does not name.
     func replace(
-        indexFiles: Set<ObjectID>?, with packs: [FinishedPack], removing obsolete: [ObjectID]
+        indexFiles: Set<ObjectID>?, with packs: [FinishedPack], removing obsolete: [ObjectID], leavesGaps: Bool = false
     ) throws {
+        func remove(_ objects: some Sequence<ObjectID>, _ kind: BlobKind) throws {
+            let names = objects.map { BlobName(kind: kind, name: $0.description) }
+            // Looked for each time: this process may have stood still for long, and another one begun to work.
+            try repository.remove(names, leavesGaps: leavesGaps) { try lock.requireHeld() }
+        }
         if let indexFiles {
             try repository.saveIndex(packs)
             try remove(indexFiles, .index)
         }
         try remove(obsolete, .data)
-    }
-
-    /// The lock is looked for each time: this process may have stood still for long, and another one begun to work.
-    private func remove(_ objects: some Sequence<ObjectID>, _ kind: BlobKind) throws {
-        try repository.remove(objects.map { BlobName(kind: kind, name: $0.description) }) { try lock.requireHeld() }
     }
 }

@@ -91,7 +91,8 @@ extension RepairPlan {
         if isEmpty { return report }
         let written = try repository.repack(salvage.filter { !$0.entries.isEmpty })
         try maintenance.replace(
-            indexFiles: changesIndex ? listing.indexFiles : nil, with: whole + written, removing: obsoletePacks)
+            indexFiles: changesIndex ? listing.indexFiles : nil, with: whole + written, removing: obsoletePacks,
+            leavesGaps: true)
         report.packsIndexed = packsToIndex
         report.packsSalvaged = packsToSalvage
         report.blobsSalvaged = written.reduce(0) { $0 + $1.entries.count }

@@ -5,7 +5,7 @@ import HoldfastModel
 
 /// Carries a plan out: workers read packs in order, each range once, and write files as their blobs come by.
 final class RestoreRun: @unchecked Sendable {
-    /// The longest range that is read with one call; with its blobs opened a worker needs at most about four times as much.
+    /// The longest range that is read with one call; with its blobs opened a worker needs about four times as much.
     private static let longestRange = 4 << 20
     /// So many files that are written in pieces are kept open.
     private static let openLimit = 256
