@@ -46,7 +46,7 @@ struct ServiceSettingsTests {
         ("{extensions: [x]}", .unsupported, "extensions"),
     ]
 
-    @Test(arguments: mariaDBFaults)
+    @Test(arguments: ServiceSettingsTests.mariaDBFaults)
     func `what a MariaDB service cannot be is refused with its key`(
         yaml: String, code: HoldfastError.Code, key: String
     ) throws {
