@@ -73,7 +73,9 @@ final class RedisBackup: ServiceBackupSession {
             phase = .failed
             let bound = options.markTimeout
             let before = try state(bound)
-            guard before.isIdle else { throw wrongPhase("the server writes another file") }
+            guard before.isIdle else {
+                throw HoldfastError(.unavailable, "service '\(service)' writes another file", hint: "Try again")
+            }
             let milliseconds = String(bound.wholeMilliseconds)
             try session.call(["CLIENT", "PAUSE", milliseconds, "WRITE"], timeout: bound)
             defer { _ = try? session.call(["CLIENT", "UNPAUSE"], timeout: bound) }
