@@ -40,6 +40,7 @@ let package = Package(
         .target(name: "CHoldfastHash"),
         .target(name: "CHoldfastSystem"),
         .systemLibrary(name: "CLibPQ", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
+        .systemLibrary(name: "CMariaDB", pkgConfig: "libmariadb", providers: [.apt(["libmariadb-dev"])]),
         .systemLibrary(name: "COpenSSL", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
         .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
 
@@ -53,7 +54,10 @@ let package = Package(
         .target(name: "HoldfastCatalogue", dependencies: ["COpenSSL", "HoldfastModel", grdb]),
         .target(
             name: "HoldfastEnvironments",
-            dependencies: ["CHoldfastSystem", "CLibPQ", "HoldfastControl", "HoldfastModel", logging, yams]),
+            dependencies: [
+                "CHoldfastFiles", "CHoldfastSystem", "CLibPQ", "CMariaDB", "HoldfastControl", "HoldfastModel", logging,
+                yams,
+            ]),
         .target(
             name: "HoldfastGateway",
             dependencies: ["HoldfastControl", "HoldfastModel", logging, nioCore, nioPosix]),
