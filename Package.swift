@@ -55,8 +55,8 @@ let package = Package(
         .target(
             name: "HoldfastEnvironments",
             dependencies: [
-                "CHoldfastFiles", "CHoldfastSystem", "CLibPQ", "CMariaDB", "HoldfastControl", "HoldfastModel", logging,
-                yams,
+                "CHoldfastFiles", "CHoldfastSystem", "CLibPQ", "CMariaDB", "COpenSSL", "HoldfastControl",
+                "HoldfastModel", logging, yams,
             ]),
         .target(
             name: "HoldfastGateway",

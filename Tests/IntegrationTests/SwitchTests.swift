@@ -3,7 +3,7 @@ import HoldfastModel
 import Testing
 
 /// Clients that write events without a pause, through the gateway, until they are told to end.
-private final class Load {
+final class Load {
     struct Result {
         let accepted: Set<String>
         /// Status -> how often, for all that is not 201; 0 stands for no answer at all.

@@ -30,7 +30,7 @@ struct Tidy {
         "Yams": ["HoldfastEnvironments"],
         "CLibPQ": ["HoldfastEnvironments"],
         "CMariaDB": ["HoldfastEnvironments"],
-        "COpenSSL": ["HoldfastCatalogue", "HoldfastRepository"],
+        "COpenSSL": ["HoldfastCatalogue", "HoldfastEnvironments", "HoldfastRepository"],
         "CZstd": ["HoldfastRepository"],
     ]
 

@@ -16,6 +16,10 @@ extension InstalledTypes {
         var programs: [String]
         /// Debian's package; nil if this release of Debian has none.
         var package: String?
+        /// How the server is asked for its version.
+        var versionArguments = ["--version"]
+        /// Where servers that cannot be asked lie, with `*` for the version.
+        var versionedFolder: String?
     }
 
     private struct FoundService {
@@ -26,9 +30,15 @@ extension InstalledTypes {
 
     static let serviceFamilies: [ServiceFamily] = [
         ServiceFamily(
+            name: "influxdb", types: ["influxdb"], programs: ["influxd"], package: "influxdb",
+            versionArguments: ["version"]),
+        ServiceFamily(
             name: "mariadb", types: ["mariadb", "mysql"], programs: ["mariadbd", "mariadb-install-db"],
             package: "mariadb-server-core"),
         ServiceFamily(name: "memcached", types: ["memcached"], programs: ["memcached"], package: "memcached"),
+        ServiceFamily(
+            name: "rabbitmq", types: ["rabbitmq"], programs: ["rabbitmq-server"], package: "rabbitmq-server",
+            versionedFolder: "/usr/lib/rabbitmq/lib/rabbitmq_server-*/sbin"),
         ServiceFamily(
             name: "redis", types: ["redis", "redis-persistent"], programs: ["redis-server"], package: "redis-server"),
         ServiceFamily(
@@ -67,22 +77,29 @@ extension InstalledTypes {
 
     /// Those of our own folder first: whoever put something there wants it.
     private func installed(_ family: ServiceFamily) -> [FoundService] {
-        let own = "\(Self.ownServices)/\(family.name)"
-        let versions = (try? FileManager.default.contentsOfDirectory(atPath: root + own)) ?? []
-        var found: [FoundService] = []
-        for version in versions.sorted().reversed() where !version.hasPrefix(".") {
-            if let programs = programs(of: family, in: ["\(own)/\(version)"]) {
-                found.append(FoundService(version: version, directory: "\(own)/\(version)", programs: programs))
+        let own = versioned(family, in: "\(Self.ownServices)/\(family.name)/*")
+        if let pattern = family.versionedFolder { return own + versioned(family, in: pattern) }
+        let folders = ["/usr/sbin", "/usr/bin", "/usr/local/sbin", "/usr/local/bin"]
+        guard let programs = programs(of: family, in: folders), let server = programs[family.programs[0]],
+            let version = Self.version(in: probe(root + server, family.versionArguments))
+        else { return own }
+        let directory = (server as NSString).deletingLastPathComponent
+        return own + [FoundService(version: version, directory: directory, programs: programs)]
+    }
+
+    /// Folders whose path carries the version in place of the `*`; the newest first.
+    private func versioned(_ family: ServiceFamily, in pattern: String) -> [FoundService] {
+        let parts = pattern.split(separator: "*", omittingEmptySubsequences: false).map(String.init)
+        let slash = parts[0].lastIndex(of: "/") ?? parts[0].startIndex
+        let prefix = parts[0][slash...].dropFirst()
+        let names = (try? FileManager.default.contentsOfDirectory(atPath: root + parts[0][..<slash])) ?? []
+        let versions = names.filter { $0.hasPrefix(prefix) && !$0.hasPrefix(".") }.map { $0.dropFirst(prefix.count) }
+        return versions.sorted { $0.compare($1, options: .numeric) == .orderedDescending }.compactMap { version in
+            let directory = parts[0] + version + parts[1]
+            return programs(of: family, in: [directory]).map {
+                FoundService(version: String(version), directory: directory, programs: $0)
             }
         }
-        let folders = ["/usr/sbin", "/usr/bin", "/usr/local/sbin", "/usr/local/bin"]
-        if let programs = programs(of: family, in: folders), let server = programs[family.programs[0]],
-            let version = Self.version(in: probe(root + server, ["--version"]))
-        {
-            let directory = (server as NSString).deletingLastPathComponent
-            found.append(FoundService(version: version, directory: directory, programs: programs))
-        }
-        return found
     }
 
     private func programs(of family: ServiceFamily, in folders: [String]) -> [String: String]? {

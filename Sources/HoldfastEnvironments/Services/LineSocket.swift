@@ -108,6 +108,15 @@ package final class LineSocket: Sendable {
         }
     }
 
+    /// All that comes until the server closes the connection.
+    func rest(_ deadline: Deadline) throws -> [UInt8] {
+        try buffer.withLock { buffer in
+            while try read(&buffer, deadline) {}
+            defer { buffer.position = buffer.bytes.count }
+            return Array(buffer.bytes[buffer.position...])
+        }
+    }
+
     /// From any thread: whoever waits in a call gets `cancelled`.
     package func close() {
         closing.store(true, ordering: .releasing)
@@ -123,15 +132,21 @@ package final class LineSocket: Sendable {
     }
 
     private func fill(_ buffer: inout Buffer, _ deadline: Deadline) throws {
+        guard try read(&buffer, deadline) else { throw lost() }
+    }
+
+    /// Reads what is there, at least one byte; false at the end.
+    private func read(_ buffer: inout Buffer, _ deadline: Deadline) throws -> Bool {
         guard buffer.bytes.count < Self.limit else { throw HoldfastError(.damaged, "\(name) answers without an end") }
         var chunk = [UInt8](repeating: 0, count: 65536)
         while true {
             let count = recv(descriptor, &chunk, chunk.count, 0)
             if count > 0 {
                 buffer.bytes += chunk[..<count]
-                return
+                return true
             }
-            guard count < 0, errno == EAGAIN || errno == EINTR else { throw lost() }
+            if count == 0 { return false }
+            guard errno == EAGAIN || errno == EINTR else { throw lost() }
             try wait(Int16(POLLIN), deadline)
         }
     }

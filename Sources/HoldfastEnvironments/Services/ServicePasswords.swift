@@ -51,7 +51,7 @@ struct ServicePasswords {
     }
 
     /// 32 characters of `a-z2-7`: 160 bits, and safe in a URL.
-    private static func random() -> Secret {
+    static func random() -> Secret {
         let alphabet = Array("abcdefghijklmnopqrstuvwxyz234567")
         var generator = SystemRandomNumberGenerator()
         return Secret(String((0..<32).map { _ in alphabet[Int.random(in: 0..<32, using: &generator)] }))

@@ -72,18 +72,21 @@ struct InstalledTypesTests {
         let root = try Self.machine([
             "/usr/sbin/mariadbd", "/usr/bin/mariadb-install-db", "/usr/bin/redis-server", "/usr/bin/memcached",
             "\(own)/valkey/8.0.2/valkey-server", "\(own)/redis/7.2/redis-server", "\(own)/redis/8.0/unfinished",
-            "\(own)/mariadb/11.4/mariadbd",
+            "\(own)/mariadb/11.4/mariadbd", "/usr/bin/influxd",
+            "/usr/lib/rabbitmq/lib/rabbitmq_server-3.10.8/sbin/rabbitmq-server",
+            "/usr/lib/rabbitmq/lib/rabbitmq_server-3.9.1/sbin/rabbitmqctl",
         ])
         defer { try? FileManager.default.removeItem(atPath: root) }
         let printed = [
             "mariadbd": "mariadbd  Ver 10.11.19-MariaDB-0+deb12u1 for debian-linux-gnu on x86_64",
             "redis-server": "Redis server v=7.0.15 sha=00000000:0 malloc=jemalloc-5.3.0 bits=64",
-            "memcached": "memcached 1.6.18",
+            "memcached": "memcached 1.6.18", "influxd": "InfluxDB v1.6.7~rc0 (git: unknown unknown)",
         ]
         let types = InstalledTypes(root: root) { program, _ in printed[(program as NSString).lastPathComponent] }
         #expect(
             types.servicesThere() == [
-                "mariadb:10.11.19", "memcached:1.6.18", "mysql:10.11.19", "redis-persistent:7.0.15",
+                "influxdb:1.6.7", "mariadb:10.11.19", "memcached:1.6.18", "mysql:10.11.19", "rabbitmq:3.10.8",
+                "redis-persistent:7.0.15",
                 "redis-persistent:7.2", "redis:7.0.15", "redis:7.2", "valkey-persistent:8.0.2", "valkey:8.0.2",
             ])
         for name in ["mariadb", "mysql"] {
@@ -94,6 +97,9 @@ struct InstalledTypesTests {
         #expect(try types.resolve(TypeReference("redis:7")).programs["redis-server"] == "\(own)/redis/7.2/redis-server")
         #expect(try types.resolve(TypeReference("redis:7.0")).programs["redis-server"] == "/usr/bin/redis-server")
         #expect(try types.resolve(TypeReference("valkey:8.0")).directory == "\(own)/valkey/8.0.2")
+        #expect(
+            try types.resolve(TypeReference("rabbitmq:3")).programs["rabbitmq-server"]
+                == "/usr/lib/rabbitmq/lib/rabbitmq_server-3.10.8/sbin/rabbitmq-server")
         #expect(try types.resolve(service: TypeReference("binary")).programs.isEmpty)
     }
 
@@ -133,8 +139,8 @@ struct InstalledTypesTests {
         #expect(
             error?.message
                 == "c.yaml:6: services.db.type: there is no service type 'postgres'; there is none installed. Write "
-                + "'postgresql' if that is meant; there are binary, mariadb, memcached, mysql, postgresql, redis, "
-                + "redis-persistent, valkey, valkey-persistent")
+                + "'postgresql' if that is meant; there are binary, influxdb, mariadb, memcached, mysql, postgresql, "
+                + "rabbitmq, redis, redis-persistent, valkey, valkey-persistent")
     }
 
     @Test(arguments: [

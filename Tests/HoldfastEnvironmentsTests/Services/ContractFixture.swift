@@ -103,17 +103,10 @@ final class ContractFixture {
         _ source: ServiceInstance, into target: ServiceInstance,
         marking: (() throws -> [String: String]) throws -> [String: String] = { try $0() }
     ) throws -> ServiceManifest {
-        let session = try adapter.beginBackup(source, label: "a test")
-        defer { session.close() }
-        try FileManager.default.createDirectory(atPath: target.directory, withIntermediateDirectories: true)
-        try copyData(session, to: target.dataDirectory)
-        let mark = try marking { try session.mark() }
-        let staging = target.directory + "/staging"
-        try FileManager.default.createDirectory(atPath: staging, withIntermediateDirectories: true)
-        try placeCollected(try session.collect(into: staging), in: target.dataDirectory)
+        let backup = try takeBackup(adapter, source, into: target, marking: marking)
         return ServiceManifest(
-            type: source.type.description, serverVersion: try adapter.serverVersion(source), method: session.method,
-            path: "/services/data", mark: mark, bytes: 0)
+            type: source.type.description, serverVersion: try adapter.serverVersion(source), method: backup.method,
+            path: "/services/data", mark: backup.mark, bytes: 0)
     }
 
     /// Starts restored files, as the supervisor does.
@@ -126,6 +119,22 @@ final class ContractFixture {
         #expect(try !adapter.verify(target).isEmpty)
         return try adapter.afterStart(target)
     }
+}
+
+/// Takes a backup and puts its files into the target's data directory, as a restore finds them.
+func takeBackup(
+    _ adapter: any ServiceAdapter, _ source: ServiceInstance, into target: ServiceInstance,
+    marking: (() throws -> [String: String]) throws -> [String: String]
+) throws -> (mark: [String: String], method: String) {
+    let session = try adapter.beginBackup(source, label: "a test")
+    defer { session.close() }
+    try FileManager.default.createDirectory(atPath: target.directory, withIntermediateDirectories: true)
+    try copyData(session, to: target.dataDirectory)
+    let mark = try marking { try session.mark() }
+    let staging = target.directory + "/staging"
+    try FileManager.default.createDirectory(atPath: staging, withIntermediateDirectories: true)
+    try placeCollected(try session.collect(into: staging), in: target.dataDirectory)
+    return (mark, session.method)
 }
 
 /// Adds numbers one after the other until it is paused.

@@ -13,6 +13,8 @@ struct ContractKind: Sendable, CustomTestStringConvertible {
     var hasPassword = true
     /// Whether it can tell data that is not its own.
     var knowsItsData = true
+    /// Whether a start takes many seconds.
+    var isSlow = false
     let client: @Sendable (ServiceEndpoint) throws -> any ContractClient
 
     var testDescription: String { type }
@@ -24,6 +26,8 @@ struct ContractKind: Sendable, CustomTestStringConvertible {
         ContractKind(type: "redis:7.0", isPersistent: false, client: { try RedisClient($0) }),
         ContractKind(
             type: "memcached:1.6", isPersistent: false, hasPassword: false, client: { try MemcachedClient($0) }),
+        ContractKind(type: "rabbitmq:3.10", isSlow: true, client: { try RabbitMQClient($0) }),
+        ContractKind(type: "influxdb:1.6", client: { try InfluxDBClient($0) }),
         ContractKind(
             type: "binary",
             configuration: .map([
@@ -33,6 +37,8 @@ struct ContractKind: Sendable, CustomTestStringConvertible {
     ]
 
     static let persistent = all.filter(\.isPersistent)
+    /// Without those that are slow and have no code of their own for what is asked: `binary` stands for them.
+    static let quick = persistent.filter { !$0.isSlow }
 }
 
 /// What an app does with a service: it adds numbers, and reads them back in order.
@@ -50,7 +56,7 @@ extension ContractClient {
 
 private let patience = Duration.seconds(30)
 
-private struct PostgreSQLClient: ContractClient {
+struct PostgreSQLClient: ContractClient {
     private let session: PostgreSQLSession
 
     init(_ endpoint: ServiceEndpoint) throws {

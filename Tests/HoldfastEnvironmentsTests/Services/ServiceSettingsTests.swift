@@ -91,17 +91,24 @@ struct ServiceSettingsTests {
         #expect(error?.message.hasPrefix("'configuration.\(key)' of service 'data'") == true)
     }
 
-    /// From FIPS 180-4's examples, and one whose padding fills a block of its own.
-    @Test func `SHA-256 of short texts is as the standard says`() {
+    @Test func `a RabbitMQ service has the usual virtual host, and those that its configuration names`() throws {
+        #expect(try RabbitMQSettings(Self.service("rabbitmq:3.10", "")).virtualHosts == ["/"])
+        let named = try RabbitMQSettings(Self.service("rabbitmq:3.10", "{vhosts: [orders, mail]}"))
+        #expect(named.virtualHosts == ["/", "orders", "mail"])
+        for yaml in ["{vhosts: orders}", "{vhosts: [a/b]}", "{vhosts: [a, a]}"] {
+            let wrong = try Self.service("rabbitmq:3.10", yaml)
+            let error = #expect(throws: HoldfastError.self) { try RabbitMQSettings(wrong) }
+            #expect(error?.code == .invalidInput, "\(yaml)")
+        }
+    }
+
+    /// From FIPS 180-4's examples, and RFC 4231's second test.
+    @Test func `hashes of secrets are as their standards say`() {
         #expect(
-            SHA256Text.digest(of: Secret("abc"))
+            SecretDigest.hexadecimal(of: Secret("abc"))
                 == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad")
-        #expect(
-            SHA256Text.digest(of: Secret(""))
-                == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")
-        #expect(
-            SHA256Text.digest(of: Secret("abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq"))
-                == "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1")
+        let code = SecretDigest.signature(of: Array("what do ya want for nothing?".utf8), key: Secret("Jefe"))
+        #expect(code.prefix(4) == [0x5b, 0xdc, 0xc1, 0x46] && code.suffix(4) == [0x64, 0xec, 0x38, 0x43])
     }
 
     @Test func `restored data becomes exactly what its list says`() throws {

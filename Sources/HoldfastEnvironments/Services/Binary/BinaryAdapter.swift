@@ -5,26 +5,14 @@ import HoldfastModel
 ///
 /// A backup freezes its processes and takes the files as they are, so it holds what a crash at this instant would have
 /// left; a server that survives `kill -9` survives a restore.
-package struct BinaryAdapter: ServiceAdapter {
-    /// Bounds and the clock that they are measured with.
-    package struct Options: Sendable {
-        /// The longest that the service stands still while its changed files are copied.
-        package var frozenTimeout: Duration = .seconds(10)
-        /// For a restored service to come up.
-        package var recoveryTimeout: Duration = .seconds(3600)
-        package var readyTimeout: Duration = .seconds(10)
-        package var time: any TimeSource = SystemTime()
-
-        package init() {}
-    }
-
+package struct BinaryAdapter: FrozenAdapter {
     package static let typeNames = ["binary"]
     private static let user = "holdfast"
-    let options: Options
+    package let options: FrozenOptions
 
-    package init() { self.init(options: Options()) }
+    package init() { self.init(options: FrozenOptions()) }
 
-    package init(options: Options) { self.options = options }
+    package init(options: FrozenOptions) { self.options = options }
 
     package var stopSignal: Int32 { SIGTERM }
     /// The shell around the command does not pass it on.
@@ -77,34 +65,13 @@ package struct BinaryAdapter: ServiceAdapter {
     /// Nobody but the server itself knows.
     package func serverVersion(_ instance: ServiceInstance) throws -> String { "" }
 
-    package func preflight(_ instance: ServiceInstance) throws -> ServicePreflight {
-        let settings = try BinarySettings(instance.configuration)
-        return ServicePreflight(
-            notices: [
-                settings.isPersistent
-                    ? "is stored as after a crash at the mark" : "keeps nothing: it will be empty after a restore"
-            ])
+    package func keepsData(_ instance: ServiceInstance) throws -> Bool {
+        try BinarySettings(instance.configuration).isPersistent
     }
 
-    package func beginBackup(_ instance: ServiceInstance, label: String) throws -> any ServiceBackupSession {
+    package func leftOut(_ instance: ServiceInstance) throws -> @Sendable (String) -> Bool {
         let settings = try BinarySettings(instance.configuration)
-        guard settings.isPersistent else { return EmptyBackup(instance) }
-        let rules = FrozenBackup.Rules(
-            skips: { settings.leavesOut($0) }, bound: options.frozenTimeout, time: options.time)
-        return try FrozenBackup(instance, rules: rules)
-    }
-
-    package func prepareRestore(_ instance: ServiceInstance, manifest: ServiceManifest) throws {
-        let settings = try BinarySettings(instance.configuration)
-        try manifest.check(for: instance, method: settings.isPersistent ? "frozen" : "empty")
-        if settings.isPersistent { try FileList.apply(to: instance) }
-    }
-
-    package func verify(_ instance: ServiceInstance) throws -> [String] {
-        try waitUntilReady(instance, timeout: options.recoveryTimeout, time: options.time)
-        guard try BinarySettings(instance.configuration).isPersistent else { return ["begins empty"] }
-        try FileList.forget(instance)
-        return ["started from the files of the mark"]
+        return { settings.leavesOut($0) }
     }
 
     private func variables(_ instance: ServiceInstance, _ settings: BinarySettings) throws -> [String: String] {
@@ -118,13 +85,11 @@ package struct BinaryAdapter: ServiceAdapter {
     }
 
     private func answers(_ path: String, _ instance: ServiceInstance) throws -> Bool {
-        let socket = try LineSocket(.port(instance.port), name: "service '\(instance.name)'", time: options.time)
-        defer { socket.close() }
-        let deadline = Deadline(after: options.readyTimeout, time: options.time)
-        let request = "GET \(path) HTTP/1.1\r\nHost: 127.0.0.1:\(instance.port)\r\nConnection: close\r\n\r\n"
-        try socket.send(Array(request.utf8), deadline)
-        let words = try socket.line(deadline).split(separator: " ")
-        guard words.count > 1, words[0].hasPrefix("HTTP/"), let status = Int(words[1]) else { return false }
-        return status < 400
+        let server = LoopbackHTTP(port: instance.port, name: "service '\(instance.name)'", time: options.time)
+        do {
+            return try server.ask("GET", path, timeout: options.readyTimeout).status < 400
+        } catch let error as HoldfastError where error.code == .damaged {
+            return false
+        }
     }
 }

@@ -43,8 +43,8 @@ package struct RedisAdapter: ServiceAdapter {
         let conf = try GuardedDirectory.make(instance.configurationDirectory, mode: 0o755)
         let passwords = try ServicePasswords(instance)
         let users = RedisSettings.users(
-            own: SHA256Text.digest(of: try passwords.password(of: Self.superuser)),
-            app: SHA256Text.digest(of: try passwords.password(of: "default")))
+            own: SecretDigest.hexadecimal(of: try passwords.password(of: Self.superuser)),
+            app: SecretDigest.hexadecimal(of: try passwords.password(of: "default")))
         try conf.write("users.acl", Array(users.utf8), mode: 0o400, owner: instance.user)
         try conf.write("server.conf", Array(settings.server(instance).utf8), mode: 0o644)
     }
