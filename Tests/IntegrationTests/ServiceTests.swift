@@ -47,21 +47,13 @@ struct Services {
 
         """
 
-    private func edit(_ checkout: String, _ changes: (String) -> String) throws {
-        let path = "\(checkout)/.upsun/config.yaml"
-        let text = try String(contentsOfFile: path, encoding: .utf8)
-        let changed = changes(text)
-        #expect(changed != text)
-        try changed.write(toFile: path, atomically: true, encoding: .utf8)
-    }
-
     private func deploy(_ services: String, edit changes: (String) -> String = { $0 }) throws -> Installation {
         let installation = try Installation()
         do {
             try installation.start()
             try installation.createProject()
             let outcome = try installation.push { checkout in
-                try edit(checkout) { text in
+                try editConfiguration(checkout) { text in
                     changes(text).replacingOccurrences(of: "\nservices:\n", with: "\n" + services)
                 }
             }
