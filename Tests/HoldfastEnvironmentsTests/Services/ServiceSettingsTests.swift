@@ -102,6 +102,31 @@ struct ServiceSettingsTests {
         }
     }
 
+    /// RabbitMQ starts such a node each minute. It listens on all addresses, and so would the port mapper.
+    @Test func `the nodes that RabbitMQ starts beside itself start no port mapper`() throws {
+        let folder = try ScratchFolder()
+        let instance = ServiceInstance(
+            directory: folder("1"), runDirectory: folder.path, port: 1, user: .current,
+            configuration: try Self.service("rabbitmq:3.10", ""))
+        let port = try freeLoopbackPort()
+        func run(_ program: String, _ arguments: [String], _ variables: [String: String]) throws {
+            var specification = try RabbitMQAdapter().command(instance)
+            (specification.executable, specification.arguments) = (program, arguments)
+            specification.environment.merge(variables) { _, new in new }
+            let outcome = try ProcessRunner().run(specification, options: ProcessOptions(timeout: .seconds(60)))
+            #expect(outcome.isSuccess, "\(outcome.text) \(outcome.errorText)")
+        }
+        func isMapped(by variables: [String: String]) throws -> Bool {
+            let arguments = ["-boot", "no_dot_erlang", "-sname", "beside", "-noinput", "-s", "erlang", "halt"]
+            try run("/usr/bin/erl", arguments, variables.merging(["ERL_EPMD_PORT": "\(port)"]) { $1 })
+            return (try? LineSocket(.port(port), name: "the port mapper", time: SystemTime())) != nil
+        }
+        #expect(try !isMapped(by: [:]))
+        // Without our flags there is one, so the question was a good one.
+        #expect(try isMapped(by: ["ERL_ZFLAGS": "", "ERL_EPMD_ADDRESS": "127.0.0.1"]))
+        try run("/usr/bin/epmd", ["-port", "\(port)", "-kill"], [:])
+    }
+
     /// From FIPS 180-4's examples, and RFC 4231's second test.
     @Test func `hashes of secrets are as their standards say`() {
         #expect(

@@ -54,7 +54,8 @@ package struct RabbitMQSettings: Sendable, Hashable {
     /// Variables of the server's start script.
     ///
     /// The node has the same name everywhere, because its files carry it. It neither listens for other nodes nor starts
-    /// Erlang's port mapper: whoever may talk to either of them may do anything.
+    /// Erlang's port mapper: whoever may talk to either of them may do anything. Nor do the short-lived nodes by which
+    /// it makes sure, each minute, that there is a port mapper: hence flags for all of them.
     static func variables(_ instance: ServiceInstance) -> [String: String] {
         let (data, conf, run) = (instance.dataDirectory, instance.configurationDirectory, instance.runDirectory)
         return [
@@ -70,8 +71,8 @@ package struct RabbitMQSettings: Sendable, Hashable {
             "RABBITMQ_PID_FILE": "\(run)/rabbitmq.pid", "RABBITMQ_LOG_BASE": run, "RABBITMQ_LOGS": "-",
             // The server takes the script's place, so that signals reach it.
             "RABBITMQ_ALLOW_INPUT": "1",
-            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS":
-                "-noinput -sname rabbit@localhost -dist_listen false -start_epmd false -erl_epmd_port 1",
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-noinput -sname rabbit@localhost",
+            "ERL_ZFLAGS": "-dist_listen false -start_epmd false -erl_epmd_port 1",
         ]
     }
 }
