@@ -47,6 +47,7 @@ let package = Package(
         .target(name: "CHoldfastHash"),
         .target(name: "CHoldfastSystem"),
         .systemLibrary(name: "CLibPQ", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
+        .systemLibrary(name: "CMariaDB", pkgConfig: "libmariadb", providers: [.apt(["libmariadb-dev"])]),
         .systemLibrary(name: "COpenSSL", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
         .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
 
@@ -60,7 +61,10 @@ let package = Package(
         .target(name: "HoldfastCatalogue", dependencies: ["COpenSSL", "HoldfastModel", grdb]),
         .target(
             name: "HoldfastEnvironments",
-            dependencies: ["CHoldfastSystem", "CLibPQ", "HoldfastControl", "HoldfastModel", logging, yams]),
+            dependencies: [
+                "CHoldfastFiles", "CHoldfastSystem", "CLibPQ", "CMariaDB", "COpenSSL", "HoldfastControl",
+                "HoldfastModel", logging, yams,
+            ]),
         .target(
             name: "HoldfastGateway",
             dependencies: ["HoldfastControl", "HoldfastModel", logging, nioCore, nioPosix]),

@@ -53,7 +53,7 @@ struct ConsistentPoint {
                 filter: CaptureFilter(mayVanish: true, excludes: { service.shouldSkip($0) }))
             manifest.services[name] = ServiceManifest(
                 type: source.current.services[name]?.type ?? "", serverVersion: sessions.versions[name] ?? "",
-                method: "physical", path: "/services/\(name)", mark: [:], bytes: statistics.bytes)
+                method: service.method, path: "/services/\(name)", mark: [:], bytes: statistics.bytes)
             done += 1
             context.log("Pre-copied service \(name): \(statistics.summary)")
             context.progress(70 * done / max(total, 1))

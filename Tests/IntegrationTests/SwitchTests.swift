@@ -3,7 +3,7 @@ import HoldfastModel
 import Testing
 
 /// Clients that write events without a pause, through the gateway, until they are told to end.
-private final class Load {
+final class Load {
     struct Result {
         let accepted: Set<String>
         /// Status -> how often, for all that is not 201; 0 stands for no answer at all.
@@ -63,19 +63,19 @@ private final class Load {
     }
 }
 
+/// Changes a checkout's configuration.
+func editConfiguration(_ checkout: String, _ changes: (String) -> String) throws {
+    let path = "\(checkout)/.upsun/config.yaml"
+    let text = try String(contentsOfFile: path, encoding: .utf8)
+    let changed = changes(text)
+    #expect(changed != text)
+    try changed.write(toFile: path, atomically: true, encoding: .utf8)
+}
+
 /// What clients notice when an environment moves to other code or data.
 @Suite(.serialized)
 struct Switches {
-    private static let configuration = ".upsun/config.yaml"
     private static let start = "exec /usr/bin/python3 -u -m ledger.web"
-
-    private func edit(_ checkout: String, _ changes: (String) -> String) throws {
-        let path = "\(checkout)/\(Self.configuration)"
-        let text = try String(contentsOfFile: path, encoding: .utf8)
-        let changed = changes(text)
-        #expect(changed != text)
-        try changed.write(toFile: path, atomically: true, encoding: .utf8)
-    }
 
     private func withoutDeployHook(_ text: String) -> String {
         text.replacingOccurrences(of: "      deploy: |\n        /usr/bin/python3 -m ledger.schema\n", with: "")
@@ -84,7 +84,7 @@ struct Switches {
     private func ledger(hasHook: Bool = true) throws -> Installation {
         let installation = try Installation.withLedger()
         guard !hasHook else { return installation }
-        let outcome = try installation.push { try edit($0, withoutDeployHook) }
+        let outcome = try installation.push { try editConfiguration($0, withoutDeployHook) }
         guard outcome.status == 0 else { throw Unexpected("the push failed: \(outcome.errors)") }
         return installation
     }
@@ -133,7 +133,7 @@ struct Switches {
         let mount = try #require(installation.current().mounts["ledger"]?["files"])
         let file = "\(try installation.environmentDirectory)/\(mount)/order"
         let outcome = try installation.push { checkout in
-            try edit(checkout) { text in
+            try editConfiguration(checkout) { text in
                 text.replacingOccurrences(
                     of: "/usr/bin/python3 -m ledger.schema",
                     with: "sleep 1; /usr/bin/python3 -m ledger.schema; echo hook >> files/order"
@@ -160,7 +160,7 @@ struct Switches {
         let before = try installation.current()
         let load = try Load(installation)
         let outcome = try installation.push { checkout in
-            try edit(checkout) { $0.replacingOccurrences(of: Self.start, with: "exec sleep 1000") }
+            try editConfiguration(checkout) { $0.replacingOccurrences(of: Self.start, with: "exec sleep 1000") }
         }
         #expect(outcome.errors.contains("does not listen"), "\(outcome.errors)")
         #expect(try installation.post("while-it-runs") == 201)

@@ -5,7 +5,8 @@ import Testing
 struct Tidy {
     /// Level of each target: an import may only lead to a lower one. `docs/architecture.md` draws it.
     static let levels: [String: Int] = [
-        "CHoldfastSystem": 0, "CHoldfastFiles": 0, "CHoldfastHash": 0, "CLibPQ": 0, "COpenSSL": 0, "CZstd": 0,
+        "CHoldfastSystem": 0, "CHoldfastFiles": 0, "CHoldfastHash": 0, "CLibPQ": 0, "CMariaDB": 0, "COpenSSL": 0,
+        "CZstd": 0,
         "HoldfastModel": 0,
         "HoldfastControl": 1,
         "HoldfastAPI": 2, "HoldfastBlobStore": 2, "HoldfastCatalogue": 2, "HoldfastEnvironments": 2,
@@ -28,7 +29,8 @@ struct Tidy {
         "NIOPosix": ["HoldfastGateway"],
         "Yams": ["HoldfastEnvironments"],
         "CLibPQ": ["HoldfastEnvironments"],
-        "COpenSSL": ["HoldfastCatalogue", "HoldfastRepository"],
+        "CMariaDB": ["HoldfastEnvironments"],
+        "COpenSSL": ["HoldfastCatalogue", "HoldfastEnvironments", "HoldfastRepository"],
         "CZstd": ["HoldfastRepository"],
     ]
 

@@ -29,8 +29,8 @@ package struct InstalledTypes: Sendable {
     /// Where processes look for all other programs.
     package static let systemPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-    private let root: String
-    private let probe: Probe
+    let root: String
+    let probe: Probe
 
     /// - Parameter root: a folder that stands for `/`, for tests.
     package init(root: String = "", probe: @escaping Probe = VersionProbe.run) {
@@ -62,8 +62,12 @@ package struct InstalledTypes: Sendable {
     }
 
     package func resolve(service type: TypeReference) throws -> ResolvedType {
-        guard Self.services.contains(type.name) else {
-            throw unknown(type, among: Self.services, what: "service", there: postgreSQL().map { "postgresql:\($0)" })
+        if type.name == "binary" { return ResolvedType(reference: type, directory: nil, programs: [:]) }
+        if let family = Self.serviceFamilies.first(where: { $0.types.contains(type.name) }) {
+            return try resolve(type, in: family)
+        }
+        guard type.name == "postgresql" else {
+            throw unknown(type, among: Self.services + ["binary"], what: "service", there: servicesThere())
         }
         let versions = postgreSQL()
         if versions.contains(type.version) {
@@ -87,7 +91,7 @@ package struct InstalledTypes: Sendable {
     }
 
     /// All service types that are there.
-    package func servicesThere() -> [String] { postgreSQL().map { "postgresql:\($0)" } }
+    package func servicesThere() -> [String] { foundServices() + postgreSQL().map { "postgresql:\($0)" } }
 
     /// `PATH` for processes of a type.
     ///
@@ -105,7 +109,7 @@ package struct InstalledTypes: Sendable {
 
     // MARK: What there is
 
-    private static let services: [String] = ["postgresql"]
+    private static let services = ["postgresql"] + serviceFamilies.flatMap(\.types)
 
     private struct Family: Sendable {
         /// Programs with the version in their name, such as `python3.11`; the prefix is `python`.
@@ -177,7 +181,7 @@ package struct InstalledTypes: Sendable {
         }.sorted { (Int($0) ?? 0) < (Int($1) ?? 0) }
     }
 
-    private func isProgram(_ path: String) -> Bool { FileManager.default.isExecutableFile(atPath: root + path) }
+    func isProgram(_ path: String) -> Bool { FileManager.default.isExecutableFile(atPath: root + path) }
 
     private func unknown(_ type: TypeReference, among names: [String], what: String, there: [String]) -> HoldfastError {
         let near = ConfigurationCursor.nearest(type.name, in: names).map { "Write '\($0)' if that is meant; there" }

@@ -35,6 +35,9 @@ package protocol ServiceAdapter: Sendable {
     /// The signal that stops the service in an orderly and quick way.
     var stopSignal: Int32 { get }
 
+    /// Whether the signal goes to all processes of the service, because its first one does not pass it on.
+    var signalsAll: Bool { get }
+
     /// The full version of the running server, such as `15.18`.
     func serverVersion(_ instance: ServiceInstance) throws -> String
 
@@ -65,6 +68,10 @@ package protocol ServiceAdapter: Sendable {
     func verify(_ instance: ServiceInstance) throws -> [String]
 }
 
+extension ServiceAdapter {
+    package var signalsAll: Bool { false }
+}
+
 /// A backup of one service while it is being taken.
 ///
 /// The order of calls is: copy `dataDirectory` (without what `shouldSkip` names), `mark()`, `collect(into:)`,
@@ -72,6 +79,9 @@ package protocol ServiceAdapter: Sendable {
 /// cancels the backup and leaves nothing behind in the service. A session is marked once: a hold that broke after a
 /// mark, or a mark that failed, needs a new session and a new copy.
 package protocol ServiceBackupSession: AnyObject, Sendable {
+    /// How the service is stored, for `ServiceManifest.method`: `physical`, `frozen` or `empty`.
+    var method: String { get }
+
     /// Absolute path of the directory to copy. Its files may change and vanish while they are copied.
     var dataDirectory: String { get }
 
@@ -96,6 +106,10 @@ package protocol ServiceBackupSession: AnyObject, Sendable {
 
     /// Ends the session and frees all it holds in the service.
     func close()
+}
+
+extension ServiceBackupSession {
+    package var method: String { "physical" }
 }
 
 /// A file that belongs into the backup next to, or in place of, the copied ones.

@@ -2,7 +2,10 @@ import HoldfastModel
 
 /// The adapters that this build has, by the type names of the configuration.
 package enum ServiceAdapters {
-    private static let all: [any ServiceAdapter.Type] = [PostgreSQLAdapter.self]
+    private static let all: [any ServiceAdapter.Type] = [
+        BinaryAdapter.self, InfluxDBAdapter.self, MariaDBAdapter.self, MemcachedAdapter.self, PostgreSQLAdapter.self,
+        RabbitMQAdapter.self, RedisAdapter.self,
+    ]
 
     /// Type names that can be used in a configuration, sorted.
     package static var typeNames: [String] { all.flatMap { $0.typeNames }.sorted() }

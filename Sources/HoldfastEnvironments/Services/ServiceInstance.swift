@@ -17,6 +17,8 @@ package struct ServiceInstance: Sendable {
     package let user: ProcessUser
     /// What the configuration says of it.
     package let configuration: ServiceConfiguration
+    /// The first process of the running server, where it is known: who freezes the service needs it.
+    package var leader: ProcessHandle?
 
     package init(
         directory: String, runDirectory: String, port: Int, user: ProcessUser, configuration: ServiceConfiguration

@@ -149,7 +149,7 @@ final class ManagedProcess: Sendable {
     }
 
     /// Stops it and all it started: a signal, some time, SIGKILL.
-    func stop(signal: Int32 = SIGTERM, timeout: Duration) {
+    func stop(signal: Int32 = SIGTERM, toAll: Bool = false, timeout: Duration) {
         let handle = state.withLock { state -> ProcessHandle? in
             state.stopRequested = true
             guard state.phase != .ended else { return nil }
@@ -159,7 +159,7 @@ final class ManagedProcess: Sendable {
         surroundings.changed()
         if let handle {
             // A service tells its own children; the shell around an app's command does not.
-            if kind == .service { handle.signal(signal) } else { handle.signalSession(signal) }
+            if kind == .service, !toAll { handle.signal(signal) } else { handle.signalSession(signal) }
         }
         if waitUntilEnded(Deadline(after: timeout, time: surroundings.time)) != nil { return }
         surroundings.logger.notice("a process did not stop in time and is killed", metadata: about(nil))

@@ -82,7 +82,8 @@ extension Supervisor {
             if let directory = record.service?.directory { state.endpoints[directory] = nil }
         }
         let adapter = record.service.flatMap { try? parts.adapter(TypeReference($0.type)) }
-        process.stop(signal: adapter?.stopSignal ?? SIGTERM, timeout: options.serviceStop)
+        process.stop(
+            signal: adapter?.stopSignal ?? SIGTERM, toAll: adapter?.signalsAll ?? false, timeout: options.serviceStop)
     }
 }
 

@@ -159,7 +159,10 @@ extension SupervisorStatus {
                     .unavailable, "service '\(name)' does not run on \(record.directory)",
                     hint: "Look into \(layout.serviceLog(name))")
             }
-            instances[name] = try service.instance(layout: layout, user: user)
+            var instance = try service.instance(layout: layout, user: user)
+            let process = processes.first { $0.key == "service:\(record.directory)" }
+            instance.leader = process?.pid.flatMap { ProcessHandle(pid: $0) }
+            instances[name] = instance
         }
         return instances
     }

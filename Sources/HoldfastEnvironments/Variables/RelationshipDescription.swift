@@ -5,23 +5,38 @@ import HoldfastModel
 struct RelationshipDescription: Encodable {
     let properties: [String: ConfigurationValue]
 
-    init(_ relationship: RelationshipConfiguration, endpoint: ServiceEndpoint, type: String) {
+    /// - Throws: `notFound` if the service has no endpoint of the name that is asked for.
+    init(_ relationship: RelationshipConfiguration, endpoint: ServiceEndpoint, type: String) throws {
+        let access = try Self.access(relationship, endpoint)
         var properties = Self.common(relationship, host: endpoint.host, port: endpoint.port, scheme: endpoint.scheme)
-        let password = endpoint.password.reveal()
-        properties["username"] = .string(endpoint.username)
-        properties["password"] = .string(password)
-        properties["path"] = .string(endpoint.path)
+        let password = access.password.reveal()
+        // What a service does not have is null, as Upsun has it.
+        for (key, value) in ["username": access.username, "password": password, "path": access.path]
+        where !value.isEmpty { properties[key] = .string(value) }
         properties["type"] = .string(type)
-        properties["rel"] = .string(relationship.endpoint ?? endpoint.scheme)
-        if endpoint.scheme == "pgsql" {
-            properties["rel"] = .string(relationship.endpoint ?? "postgresql")
-            properties["query"] = .map(["is_master": .bool(true)])
-        }
+        let usual = endpoint.scheme == "pgsql" ? "postgresql" : endpoint.scheme
+        properties["rel"] = .string(relationship.endpoint ?? usual)
+        if ["pgsql", "mysql"].contains(endpoint.scheme) { properties["query"] = .map(["is_master": .bool(true)]) }
         if let socket = endpoint.socketDirectory { properties["socket"] = .string(socket) }
-        let user = endpoint.username.isEmpty ? "" : "\(Self.escape(endpoint.username)):\(Self.escape(password))@"
+        let user = Self.escape(access.username) + (password.isEmpty ? "" : ":\(Self.escape(password))")
+        let path = access.path.isEmpty ? "" : "/\(Self.escape(access.path))"
         properties["url"] = .string(
-            "\(endpoint.scheme)://\(user)\(endpoint.host):\(endpoint.port)/\(Self.escape(endpoint.path))")
+            "\(endpoint.scheme)://\(user.isEmpty ? "" : user + "@")\(endpoint.host):\(endpoint.port)\(path)")
         self.properties = properties
+    }
+
+    private static func access(
+        _ relationship: RelationshipConfiguration, _ endpoint: ServiceEndpoint
+    ) throws -> ServiceEndpoint.Access {
+        let usual = ServiceEndpoint.Access(
+            username: endpoint.username, password: endpoint.password, path: endpoint.path)
+        guard let named = endpoint.named, let name = relationship.endpoint else { return usual }
+        guard let access = named[name] else {
+            throw HoldfastError(
+                .notFound, "service '\(relationship.service)' has no endpoint '\(name)'",
+                hint: "Use one of: \(named.keys.sorted().joined(separator: ", "))")
+        }
+        return access
     }
 
     init(_ relationship: RelationshipConfiguration, app: ApplicationConfiguration, port: Int) {

@@ -164,7 +164,7 @@ package struct RuntimeVariables: Sendable {
         for (name, relationship) in app.relationships {
             if let endpoint = endpoints[relationship.service] {
                 let type = configuration.services[relationship.service]?.type.description ?? ""
-                result[name] = RelationshipDescription(relationship, endpoint: endpoint, type: type)
+                result[name] = try RelationshipDescription(relationship, endpoint: endpoint, type: type)
             } else if let other = configuration.applications[relationship.service] {
                 guard let port = applicationPorts[other.name] else { continue }
                 result[name] = RelationshipDescription(relationship, app: other, port: port)

@@ -67,6 +67,71 @@ struct InstalledTypesTests {
         #expect(error?.hint == hint)
     }
 
+    @Test func `servers are found in Debian's folders and, first, where whoever brings his own puts them`() throws {
+        let own = InstalledTypes.ownServices
+        let root = try Self.machine([
+            "/usr/sbin/mariadbd", "/usr/bin/mariadb-install-db", "/usr/bin/redis-server", "/usr/bin/memcached",
+            "\(own)/valkey/8.0.2/valkey-server", "\(own)/redis/7.2/redis-server", "\(own)/redis/8.0/unfinished",
+            "\(own)/mariadb/11.4/mariadbd", "/usr/bin/influxd",
+            "/usr/lib/rabbitmq/lib/rabbitmq_server-3.10.8/sbin/rabbitmq-server",
+            "/usr/lib/rabbitmq/lib/rabbitmq_server-3.9.1/sbin/rabbitmqctl",
+        ])
+        defer { try? FileManager.default.removeItem(atPath: root) }
+        let printed = [
+            "mariadbd": "mariadbd  Ver 10.11.19-MariaDB-0+deb12u1 for debian-linux-gnu on x86_64",
+            "redis-server": "Redis server v=7.0.15 sha=00000000:0 malloc=jemalloc-5.3.0 bits=64",
+            "memcached": "memcached 1.6.18", "influxd": "InfluxDB v1.6.7~rc0 (git: unknown unknown)",
+        ]
+        let types = InstalledTypes(root: root) { program, _ in printed[(program as NSString).lastPathComponent] }
+        #expect(
+            types.servicesThere() == [
+                "influxdb:1.6.7", "mariadb:10.11.19", "memcached:1.6.18", "mysql:10.11.19", "rabbitmq:3.10.8",
+                "redis-persistent:7.0.15",
+                "redis-persistent:7.2", "redis:7.0.15", "redis:7.2", "valkey-persistent:8.0.2", "valkey:8.0.2",
+            ])
+        for name in ["mariadb", "mysql"] {
+            let found = try types.resolve(TypeReference("\(name):10.11"))
+            #expect(found.programs["mariadbd"] == "/usr/sbin/mariadbd")
+            #expect(found.programs["mariadb-install-db"] == "/usr/bin/mariadb-install-db")
+        }
+        #expect(try types.resolve(TypeReference("redis:7")).programs["redis-server"] == "\(own)/redis/7.2/redis-server")
+        #expect(try types.resolve(TypeReference("redis:7.0")).programs["redis-server"] == "/usr/bin/redis-server")
+        #expect(try types.resolve(TypeReference("valkey:8.0")).directory == "\(own)/valkey/8.0.2")
+        #expect(
+            try types.resolve(TypeReference("rabbitmq:3")).programs["rabbitmq-server"]
+                == "/usr/lib/rabbitmq/lib/rabbitmq_server-3.10.8/sbin/rabbitmq-server")
+        #expect(try types.resolve(service: TypeReference("binary")).programs.isEmpty)
+    }
+
+    @Test(arguments: [
+        (
+            "redis:8.0", "'redis:8.0' is not installed; there is none installed",
+            "Install it as root with 'apt-get install redis-server', or put a folder with redis-server, or a link to "
+                + "one, at /usr/local/lib/holdfast/services/redis/8.0"
+        ),
+        (
+            "valkey:8.0", "'valkey:8.0' is not installed; there is none installed",
+            "Get it from its makers, because Debian has no package of it, and put a folder with valkey-server, or a "
+                + "link to one, at /usr/local/lib/holdfast/services/valkey/8.0"
+        ),
+        (
+            "memcached:2.0", "'memcached:2.0' is not installed; there is memcached:1.6.18",
+            "Write a version that is there, or put a folder with memcached, or a link to one, at "
+                + "/usr/local/lib/holdfast/services/memcached/2.0"
+        ),
+    ])
+    func `a server that is missing is said together with the way to bring one`(
+        type: String, message: String, hint: String
+    ) throws {
+        let root = try Self.machine(["/usr/bin/memcached"])
+        defer { try? FileManager.default.removeItem(atPath: root) }
+        let types = InstalledTypes(root: root) { _, _ in "memcached 1.6.18" }
+        let error = holdfastError { try types.resolve(TypeReference(type)) }
+        #expect(error?.code == .unsupported)
+        #expect(error?.message == message)
+        #expect(error?.hint == hint)
+    }
+
     @Test func `a service of an unknown type is refused with its line`() throws {
         let yaml = ConfigurationSamples.app("hooks: {}") + "services:\n  db: {type: \"postgres:15\"}\n"
         let types = InstalledTypes(root: "/nonexistent") { _, _ in nil }
@@ -74,7 +139,8 @@ struct InstalledTypesTests {
         #expect(
             error?.message
                 == "c.yaml:6: services.db.type: there is no service type 'postgres'; there is none installed. Write "
-                + "'postgresql' if that is meant; there is postgresql")
+                + "'postgresql' if that is meant; there are binary, influxdb, mariadb, memcached, mysql, postgresql, "
+                + "rabbitmq, redis, redis-persistent, valkey, valkey-persistent")
     }
 
     @Test(arguments: [

@@ -1,7 +1,6 @@
 import Foundation
 import HoldfastEnvironments
 import HoldfastModel
-import Synchronization
 import Testing
 
 @Suite struct PostgreSQLBackupTests {
@@ -9,7 +8,7 @@ import Testing
         let fixture = try PostgreSQLFixture()
         let source = try fixture.instance(1)
         let endpoint = try fixture.start(source)
-        let writer = try EventWriter(fixture, endpoint)
+        let writer = ContractWriter(try PostgreSQLClient(endpoint))
         writer.resume()
         let session = try fixture.adapter.beginBackup(source, label: "a backup under load")
         defer { session.close() }
@@ -46,32 +45,8 @@ import Testing
         #expect(lines.contains { $0.contains("database main") && $0.contains("sound") })
         let restored = try fixture.adapter.afterStart(target)
         #expect(restored.password != endpoint.password)
-        #expect(try EventWriter.events(try fixture.application(restored)) == Array(1...committed))
+        #expect(try PostgreSQLClient(restored).events() == Array(1...committed))
         #expect(writer.committed > committed)
-    }
-
-    @Test func `a live mark under writers keeps all that was committed before it and nothing after it`() throws {
-        let fixture = try PostgreSQLFixture()
-        let source = try fixture.instance(1)
-        let writer = try EventWriter(fixture, try fixture.start(source))
-        writer.resume()
-        try writer.waitForMore(50)
-        let before = Mutex(0)
-        let after = Mutex(0)
-        let target = try fixture.instance(2)
-        let backup = try take(fixture, source, into: target) { mark in
-            before.withLock { $0 = writer.committed }
-            let fields = try mark()
-            // One more may have been under way when the mark returned.
-            after.withLock { $0 = writer.committed + 1 }
-            try writer.waitForMore(50)
-            return fields
-        }
-        writer.pause()
-        let restored = try restore(fixture, backup, into: target)
-        let events = try EventWriter.events(try fixture.application(restored))
-        #expect(events == Array(1...events.count))
-        #expect(events.count >= before.withLock { $0 } && events.count <= after.withLock { $0 })
     }
 
     @Test func `a restored service can be backed up and restored again`() throws {
@@ -250,61 +225,6 @@ import Testing
     }
 }
 
-/// Writes numbered events, one a transaction, until it is paused.
-private final class EventWriter: Sendable {
-    private struct State {
-        var committed = 0
-        var isRunning = false
-        var hasStopped = true
-    }
-
-    private let session: PostgreSQLSession
-    private let state = Mutex(State())
-
-    init(_ fixture: PostgreSQLFixture, _ endpoint: ServiceEndpoint) throws {
-        session = try fixture.application(endpoint)
-        try session.query(
-            "CREATE TABLE events (number int PRIMARY KEY, filler text)", timeout: .seconds(10))
-    }
-
-    var committed: Int { state.withLock { $0.committed } }
-
-    static func events(_ session: PostgreSQLSession) throws -> [Int] {
-        try session.query("SELECT number FROM events ORDER BY number", timeout: .seconds(10))
-            .compactMap { $0[0].flatMap { Int($0) } }
-    }
-
-    func resume() {
-        state.withLock {
-            $0.isRunning = true
-            $0.hasStopped = false
-        }
-        Thread { self.write() }.start()
-    }
-
-    /// Returns when no statement is under way, as a hold does.
-    func pause() {
-        state.withLock { $0.isRunning = false }
-        while !state.withLock({ $0.hasStopped }) { Thread.sleep(forTimeInterval: 0.002) }
-    }
-
-    func waitForMore(_ count: Int) throws {
-        let wanted = committed + count
-        try waitUntil("\(wanted) events are written") { committed >= wanted }
-    }
-
-    private func write() {
-        while state.withLock({ $0.isRunning }) {
-            let next = committed + 1
-            let parameters = [String(next), String(repeating: "x", count: 2000)]
-            guard (try? session.query("INSERT INTO events VALUES ($1, $2)", parameters, timeout: .seconds(10))) != nil
-            else { break }
-            state.withLock { $0.committed = next }
-        }
-        state.withLock { $0.hasStopped = true }
-    }
-}
-
 private func makeDirectory(_ path: String) throws {
     try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
 }
@@ -318,15 +238,7 @@ private func take(
     _ fixture: PostgreSQLFixture, _ source: ServiceInstance, into target: ServiceInstance,
     marking: (() throws -> [String: String]) throws -> [String: String] = { try $0() }
 ) throws -> ServiceManifest {
-    let session = try fixture.adapter.beginBackup(source, label: "a test")
-    defer { session.close() }
-    try makeDirectory(target.directory)
-    try copyData(session, to: target.dataDirectory)
-    let mark = try marking { try session.mark() }
-    let staging = target.directory + "/staging"
-    try makeDirectory(staging)
-    try placeCollected(try session.collect(into: staging), in: target.dataDirectory)
-    return try fixture.manifest(source, mark: mark)
+    try fixture.manifest(source, mark: try takeBackup(fixture.adapter, source, into: target, marking: marking).mark)
 }
 
 private func restore(

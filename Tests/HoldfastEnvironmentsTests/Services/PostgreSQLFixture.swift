@@ -31,7 +31,7 @@ final class PostgreSQLFixture {
     ) throws -> ServiceInstance {
         ServiceInstance(
             directory: "\(directory)/services/db/\(number)", runDirectory: "\(directory)/r\(number)",
-            port: try freePort(),
+            port: try freeLoopbackPort(),
             user: try serverUser(),
             configuration: ServiceConfiguration(
                 name: "db", type: TypeReference(name: "postgresql", version: version), configuration: configuration))
@@ -92,22 +92,6 @@ final class PostgreSQLFixture {
         ServiceManifest(
             type: instance.type.description, serverVersion: try adapter.serverVersion(instance), method: "physical",
             path: "/services/db", mark: mark, bytes: 0)
-    }
-
-    private func freePort() throws -> Int {
-        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-        defer { close(descriptor) }
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_addr.s_addr = inet_addr("127.0.0.1")
-        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
-        let bound = withUnsafeMutablePointer(to: &address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { address in
-                bind(descriptor, address, length) == 0 && getsockname(descriptor, address, &length) == 0
-            }
-        }
-        try #require(bound)
-        return Int(UInt16(bigEndian: address.sin_port))
     }
 }
 
@@ -184,6 +168,9 @@ func copyData(_ session: any ServiceBackupSession, to target: String) throws {
 func placeCollected(_ files: [CollectedFile], in data: String) throws {
     for file in files {
         let target = data + "/" + file.path
+        let parent = (target as NSString).deletingLastPathComponent
+        try FileManager.default.createDirectory(atPath: parent, withIntermediateDirectories: true)
+        unlink(target)
         switch file.content {
         case .bytes(let bytes): try Data(bytes).write(to: URL(fileURLWithPath: target))
         case .file(let path): try FileManager.default.copyItem(atPath: path, toPath: target)
@@ -196,4 +183,21 @@ func placeCollected(_ files: [CollectedFile], in data: String) throws {
 func serverUser() throws -> ProcessUser {
     guard geteuid() == 0 else { return .current }
     return try #require(try ProcessUser.lookUp(name: "postgres") ?? ProcessUser.lookUp(name: "nobody"))
+}
+
+/// A port that nobody listens on now.
+func freeLoopbackPort() throws -> Int {
+    let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+    defer { close(descriptor) }
+    var address = sockaddr_in()
+    address.sin_family = sa_family_t(AF_INET)
+    address.sin_addr.s_addr = inet_addr("127.0.0.1")
+    var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+    let bound = withUnsafeMutablePointer(to: &address) { pointer in
+        pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { address in
+            bind(descriptor, address, length) == 0 && getsockname(descriptor, address, &length) == 0
+        }
+    }
+    try #require(bound)
+    return Int(UInt16(bigEndian: address.sin_port))
 }

@@ -29,6 +29,54 @@ struct RuntimeVariablesTests {
         return try #require(try JSONDecoder().decode(ConfigurationValue.self, from: data).map)
     }
 
+    @Test func `relationships to services without users, and to named endpoints, are as Upsun has them`() throws {
+        let yaml = """
+            applications:
+              app:
+                type: binary
+                relationships:
+                  {cache: "cache:redis", memory: "memory:memcached", reader: "sql:reader", sql: "sql:mysql"}
+                web: {commands: {start: "true"}}
+            services:
+              cache: {type: "redis:7.0"}
+              memory: {type: "memcached:1.6"}
+              sql: {type: "mariadb:10.11"}
+            """
+        var runtime = try Self.variables(yaml)
+        var sql = ServiceEndpoint(
+            scheme: "mysql", host: "127.0.0.1", port: 3307, username: "user", password: Secret("a"), path: "main")
+        sql.named = [
+            "mysql": ServiceEndpoint.Access(username: "user", password: Secret("a"), path: "main"),
+            "reader": ServiceEndpoint.Access(username: "reader", password: Secret("b"), path: ""),
+        ]
+        runtime.endpoints = [
+            "cache": ServiceEndpoint(
+                scheme: "redis", host: "127.0.0.1", port: 6380, username: "", password: Secret("p/w"), path: ""),
+            "memory": ServiceEndpoint(
+                scheme: "memcached", host: "127.0.0.1", port: 11212, username: "", password: Secret(""), path: ""),
+            "sql": sql,
+        ]
+        var app = try #require(runtime.configuration.applications["app"])
+        let variables = try runtime.make(app: app, purpose: .hook, directory: "/apps/1", path: "/bin")
+        #expect(variables["CACHE_URL"] == "redis://:p%2Fw@127.0.0.1:6380")
+        #expect(variables["CACHE_REL"] == "redis" && variables["CACHE_TYPE"] == "redis:7.0")
+        #expect(variables["MEMORY_URL"] == "memcached://127.0.0.1:11212")
+        #expect(variables["SQL_URL"] == "mysql://user:a@127.0.0.1:3307/main")
+        #expect(variables["READER_URL"] == "mysql://reader:b@127.0.0.1:3307")
+        let relationships = try Self.json(variables["PLATFORM_RELATIONSHIPS"])
+        let cache = relationships["cache"]?.list?.first
+        #expect(cache?["username"] == .null && cache?["path"] == .null && cache?["password"] == .string("p/w"))
+        #expect(relationships["memory"]?.list?.first?["password"] == .null)
+        #expect(relationships["sql"]?.list?.first?["query"] == .map(["is_master": .bool(true)]))
+
+        app.relationships["sql"]?.endpoint = "writer"
+        let error = #expect(throws: HoldfastError.self) {
+            try runtime.make(app: app, purpose: .hook, directory: "/apps/1", path: "/bin")
+        }
+        #expect(error?.code == .notFound)
+        #expect(error?.hint == "Use one of: mysql, reader")
+    }
+
     @Test func `an app gets all variables of the contract`() throws {
         let runtime = try Self.variables()
         let app = try #require(runtime.configuration.applications["ledger"])

@@ -40,9 +40,7 @@ package struct PostgreSQLAdapter: ServiceAdapter {
     package func prepare(_ instance: ServiceInstance) throws {
         let programs = try PostgreSQLPrograms(instance.type)
         _ = try PostgreSQLSettings(instance.configuration)
-        try checkPaths(instance)
-        let root = try GuardedDirectory.make(instance.directory, mode: 0o755)
-        try makeRunDirectory(instance)
+        let root = try ServiceDirectories.prepare(instance, socket: ".s.PGSQL.\(instance.port)")
         if try root.status("data") == nil {
             try PostgreSQLCluster.create(instance, in: root, with: programs)
         }
@@ -62,7 +60,7 @@ package struct PostgreSQLAdapter: ServiceAdapter {
             "unix_socket_directories=\(PostgreSQLConfigurationFiles.socketDirectories(instance.runDirectory))",
             "log_destination=stderr", "logging_collector=off", "archive_mode=off", "ssl=off",
         ]
-        return PostgreSQLProcesses.server(
+        return ServiceProcesses.specification(
             programs.path("postgres"), ["-D", instance.dataDirectory] + settings.flatMap { ["-c", $0] }, instance)
     }
 
@@ -81,7 +79,7 @@ package struct PostgreSQLAdapter: ServiceAdapter {
 
     package func afterStart(_ instance: ServiceInstance) throws -> ServiceEndpoint {
         let settings = try PostgreSQLSettings(instance.configuration)
-        let password = try PostgreSQLPasswords(instance).password(of: PostgreSQLSettings.role)
+        let password = try ServicePasswords(instance).password(of: PostgreSQLSettings.role)
         try PostgreSQLProvision(adapter: self, instance: instance).apply(settings, password: password)
         return ServiceEndpoint(
             scheme: "pgsql", host: "127.0.0.1", port: instance.port, username: PostgreSQLSettings.role,
@@ -123,7 +121,7 @@ extension PostgreSQLAdapter {
             timeout: .seconds(10), time: options.time)
         do {
             let served = try session.value("SELECT current_setting('data_directory')", timeout: .seconds(10))
-            guard Self.realPath(served) == Self.realPath(instance.dataDirectory) else {
+            guard ServiceDirectories.realPath(served) == ServiceDirectories.realPath(instance.dataDirectory) else {
                 throw HoldfastError(
                     .conflict, "at the socket of service '\(instance.name)' the server of '\(served)' answers",
                     hint: "Stop it, or give the two services different run directories and ports")
@@ -164,82 +162,14 @@ extension PostgreSQLAdapter {
             hint: "Give the service the type 'postgresql:\(found)', or move the data by a dump")
     }
 
-    private static func realPath(_ path: String) -> String {
-        guard let resolved = realpath(path, nil) else { return path }
-        defer { free(resolved) }
-        return String(cString: resolved)
-    }
-
-    private func checkPaths(_ instance: ServiceInstance) throws {
-        for path in [instance.directory, instance.runDirectory] {
-            guard path.hasPrefix("/"), !path.unicodeScalars.contains(where: { $0.value < 32 }) else {
-                throw HoldfastError(.invalidInput, "'\(path)' is not an absolute path without control characters")
-            }
-        }
-        let socket = "\(instance.runDirectory)/.s.PGSQL.\(instance.port)"
-        guard socket.utf8.count <= 107 else {
-            throw HoldfastError(
-                .invalidInput, "the socket path '\(socket)' has \(socket.utf8.count) bytes, more than 107",
-                hint: "Use a shorter state directory")
-        }
-    }
-
-    private func makeRunDirectory(_ instance: ServiceInstance) throws {
-        let directory = try GuardedDirectory.make(instance.runDirectory, mode: 0o755)
-        // Not recursively: sockets in it are the server's own.
-        try directory.give(to: instance.user)
-    }
-
     private func writeConfiguration(_ instance: ServiceInstance) throws {
         let directory = try GuardedDirectory.make(instance.configurationDirectory, mode: 0o755)
         let files = [
             "postgresql.conf": PostgreSQLConfigurationFiles.server(name: instance.name),
             "pg_hba.conf": PostgreSQLConfigurationFiles.access(superuser: Self.superuser),
             "pg_ident.conf": PostgreSQLConfigurationFiles.identities(
-                systemUser: try PostgreSQLProcesses.ownName(), superuser: Self.superuser),
+                systemUser: try ServiceProcesses.ownName(), superuser: Self.superuser),
         ]
         for (name, text) in files { try directory.write(name, Array(text.utf8), mode: 0o644) }
-    }
-}
-
-/// The passwords of a service's roles, in `conf/endpoint.json`, which only the control plane's user can read.
-struct PostgreSQLPasswords {
-    private struct Stored: Codable {
-        var version = 1
-        var passwords: [String: Secret]
-    }
-
-    private static let file = "endpoint.json"
-    private let directory: GuardedDirectory
-
-    init(_ instance: ServiceInstance) throws {
-        directory = try GuardedDirectory(instance.configurationDirectory)
-    }
-
-    /// The password of a role; made and stored if there is none.
-    func password(of role: String) throws -> Secret {
-        var stored = Stored(passwords: [:])
-        if try directory.status(Self.file) != nil {
-            do {
-                let bytes = try directory.read(Self.file, limit: 65536)
-                stored = try JSONDecoder().decode(Stored.self, from: Data(bytes))
-            } catch let error as DecodingError {
-                throw HoldfastError(
-                    .damaged, "'\(directory.path)/\(Self.file)' is not what Holdfast wrote",
-                    hint: "Remove it: a new password is made at the next start", cause: error)
-            }
-        }
-        if let password = stored.passwords[role] { return password }
-        let password = Self.random()
-        stored.passwords[role] = password
-        try directory.write(Self.file, Array(JSONEncoder().encode(stored)), mode: 0o600)
-        return password
-    }
-
-    /// 32 characters of `a-z2-7`: 160 bits, and safe in a URL.
-    private static func random() -> Secret {
-        let alphabet = Array("abcdefghijklmnopqrstuvwxyz234567")
-        var generator = SystemRandomNumberGenerator()
-        return Secret(String((0..<32).map { _ in alphabet[Int.random(in: 0..<32, using: &generator)] }))
     }
 }

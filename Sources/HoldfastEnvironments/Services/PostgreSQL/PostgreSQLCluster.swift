@@ -12,7 +12,7 @@ enum PostgreSQLCluster {
         try root.removeAll(unfinished)
         let directory = try root.makeDirectory(unfinished, mode: 0o700)
         try directory.give(to: instance.user)
-        try PostgreSQLProcesses.run(
+        try ServiceProcesses.run(
             programs.path("initdb"),
             [
                 "--pgdata", directory.path, "--data-checksums", "--encoding=UTF8", "--locale=C.UTF-8",
