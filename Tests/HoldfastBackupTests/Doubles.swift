@@ -193,6 +193,10 @@ final class MemoryCatalogue: BackupCatalogue {
     }
     func projectsToPrune(at now: Date, pause: TimeInterval) throws -> [ProjectID] { [] }
     func automatedFailures(of environment: EnvironmentID) throws -> (count: Int, last: Date)? { nil }
+    func lastDrill(of environment: EnvironmentID) throws -> Date? { nil }
+    func lastEnded(_ type: ActivityType, of environment: EnvironmentID?, in project: ProjectID) throws -> Activity? {
+        nil
+    }
     func deletedBackups(of environment: EnvironmentID?, before date: Date) throws -> [Backup] {
         state.withLock { state in
             state.backups.filter { backup in
