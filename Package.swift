@@ -103,6 +103,12 @@ let package = Package(
                 "HoldfastRetention", logging, nioCore, nioPosix, nioSSL,
             ]),
         .target(
+            name: "HoldfastDoctor",
+            dependencies: [
+                "HoldfastBackup", "HoldfastBlobStore", "HoldfastCatalogue", "HoldfastControl", "HoldfastEnvironments",
+                "HoldfastGateway", "HoldfastModel", "HoldfastRepository", "HoldfastRetention",
+            ]),
+        .target(
             name: "HoldfastScheduler",
             dependencies: ["HoldfastBackup", "HoldfastControl", "HoldfastModel", "HoldfastRetention", logging]),
         .target(
@@ -118,7 +124,7 @@ let package = Package(
             name: "holdfast",
             dependencies: [
                 "HoldfastAPI", "HoldfastBackup", "HoldfastBlobStore", "HoldfastCatalogue", "HoldfastClient",
-                "HoldfastCommands", "HoldfastControl", "HoldfastDemo", "HoldfastEnvironments",
+                "HoldfastCommands", "HoldfastControl", "HoldfastDemo", "HoldfastDoctor", "HoldfastEnvironments",
                 "HoldfastGateway", "HoldfastModel", "HoldfastNotifications",
                 "HoldfastRepository", "HoldfastRepositoryCommands", "HoldfastRetention", "HoldfastScheduler",
                 "HoldfastServer", argumentParser, logging,
@@ -161,6 +167,12 @@ let package = Package(
                 "HoldfastControl", "HoldfastGateway", "HoldfastModel", "HoldfastTestSupport", nioCore,
             ]),
         .testTarget(name: "HoldfastModelTests", dependencies: ["HoldfastModel", "HoldfastTestSupport"]),
+        .testTarget(
+            name: "HoldfastDoctorTests",
+            dependencies: [
+                "HoldfastBackup", "HoldfastCatalogue", "HoldfastDoctor", "HoldfastEnvironments", "HoldfastModel",
+                "HoldfastRepository", "HoldfastRetention", "HoldfastTestSupport",
+            ]),
         .testTarget(
             name: "HoldfastNotificationsTests",
             dependencies: [

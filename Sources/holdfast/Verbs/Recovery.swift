@@ -56,6 +56,7 @@ struct RecoveryKitVerb: ParsableCommand {
         let path = surroundings.absolute(output)
         let kit = try RecoveryKit.collect(from: options.stateDirectory, password: secret, time: surroundings.time)
         try kit.write(to: path)
+        try KitRecord(kit).write(options.stateDirectory)
         surroundings.output.error("The recovery kit of \(kit.projects.count) projects is in \(path).")
         surroundings.output.error("WARNING: \(kit.note)")
     }
@@ -109,6 +110,8 @@ struct CatalogueRebuildVerb: ParsableCommand {
                 surroundings.output.error("Warning: no site that was reached has backup \(id)")
             }
         }
+        // There is a kit, and whether it is good for the sites as they are now can be told by this.
+        try KitRecord(kit).write(home)
         surroundings.output.error("Start holdfast serve, activate an environment, and restore a backup into it.")
     }
 
