@@ -170,8 +170,8 @@ let package = Package(
         .testTarget(
             name: "HoldfastDoctorTests",
             dependencies: [
-                "HoldfastBackup", "HoldfastCatalogue", "HoldfastDoctor", "HoldfastEnvironments", "HoldfastModel",
-                "HoldfastRepository", "HoldfastRetention", "HoldfastTestSupport",
+                "HoldfastBackup", "HoldfastCatalogue", "HoldfastControl", "HoldfastDoctor", "HoldfastEnvironments",
+                "HoldfastGateway", "HoldfastModel", "HoldfastRepository", "HoldfastRetention", "HoldfastTestSupport",
             ]),
         .testTarget(
             name: "HoldfastNotificationsTests",

@@ -57,7 +57,7 @@ package struct ProcessCheck: Sendable {
     }
 
     /// Decides with what the supervisor said; nil if it does not answer.
-    func judge(_ status: SupervisorStatus?, of environment: Environment, log: String) -> [Finding] {
+    package func judge(_ status: SupervisorStatus?, of environment: Environment, log: String) -> [Finding] {
         let name = facts.name(environment)
         let isFrozen = status?.isFrozen ?? CgroupTree.isFrozen(environment.id)
         var found: [Finding] = []

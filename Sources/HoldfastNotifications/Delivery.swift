@@ -51,7 +51,7 @@ package struct Delivery: Sendable {
 
     private func send(_ notice: Notice, _ mail: NotificationChannel.Mail) async throws -> String? {
         let message = MailMessage(notice: notice, from: mail.from, to: mail.to)
-        let password = try mail.passwordFile.map(SecretFile.read)
+        let password = try mail.passwordFile.map { try SecretFile.read($0) }
         let refused = try await SMTPSession(mail: mail, password: password).send(message)
         return refused.isEmpty ? nil : "the mail server refused \(refused.joined(separator: ", "))"
     }

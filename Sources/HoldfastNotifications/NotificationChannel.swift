@@ -169,20 +169,3 @@ extension Unicode.Scalar {
     /// ASCII without control characters.
     var isPrintable: Bool { (32...126).contains(value) }
 }
-
-/// A secret in a file of its own.
-enum SecretFile {
-    /// The first line.
-    ///
-    /// - Throws: `notFound` if it cannot be read or is empty. The error names the file and nothing of what is in it.
-    static func read(_ path: String) throws -> Secret {
-        guard let text = try? String(contentsOfFile: path, encoding: .utf8),
-            let line = text.split(whereSeparator: \.isNewline).first, !line.isEmpty
-        else {
-            throw HoldfastError(
-                .notFound, "\(path) has no secret in its first line",
-                hint: "Make the file readable for the user that runs serve")
-        }
-        return Secret(String(line))
-    }
-}

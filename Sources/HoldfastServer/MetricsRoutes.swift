@@ -40,17 +40,19 @@ enum StaticToken {
     ///
     /// - Throws: `unauthenticated` if it is another one or none, `unavailable` if the file holds none.
     static func check(_ shown: Secret?, file: String) throws {
-        guard let text = try? String(contentsOfFile: file, encoding: .utf8),
-            let line = text.split(whereSeparator: \.isNewline).first, line.utf8.count >= shortest
-        else {
+        let wanted: [UInt8]
+        do { wanted = digest(try SecretFile.read(file, shortest: shortest)) } catch {
+            // Where the file lies is nothing for strangers.
             throw HoldfastError(
                 .unavailable, "no token of \(shortest) characters or more is set for this path",
                 hint: "Write one into the file that metricsTokenFile in settings.json names")
         }
         // Digests are compared, so that the time tells nothing, the length neither.
-        let (wanted, given) = (Digest.sha256(Array(line.utf8)), Digest.sha256(Array((shown?.reveal() ?? "").utf8)))
+        let given = digest(shown ?? Secret(""))
         guard shown != nil, Digest.areEqual(wanted, given) else {
             throw HoldfastError(.unauthenticated, "the token for metrics was not shown")
         }
     }
+
+    private static func digest(_ secret: Secret) -> [UInt8] { Digest.sha256(Array(secret.reveal().utf8)) }
 }

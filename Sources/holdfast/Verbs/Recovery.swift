@@ -17,12 +17,7 @@ struct KitPasswordOptions: ParsableArguments {
     func password() throws -> Secret? {
         let surroundings = Surroundings.current
         guard let passwordFile else { return surroundings.variable(Self.variable).map { Secret($0) } }
-        guard let text = try? String(contentsOfFile: surroundings.absolute(passwordFile), encoding: .utf8),
-            let line = text.split(whereSeparator: \.isNewline).first, !line.isEmpty
-        else {
-            throw HoldfastError(.invalidInput, "\(passwordFile) has no password in its first line")
-        }
-        return Secret(String(line))
+        return try SecretFile.read(surroundings.absolute(passwordFile))
     }
 }
 
