@@ -15,6 +15,7 @@ let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
 let nioHTTP1 = Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio")
 let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
+let nioSSL = Target.Dependency.product(name: "NIOSSL", package: "swift-nio-ssl")
 let yams = Target.Dependency.product(name: "Yams", package: "Yams")
 
 /// Programs carry Swift's own libraries in themselves: they start faster and run where there is no Swift.
@@ -36,6 +37,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
+        .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.0"),
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.0"),
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.0"),
@@ -106,6 +108,18 @@ let package = Package(
                 "HoldfastAPI", "HoldfastClient", "HoldfastControl", "HoldfastEnvironments", "HoldfastModel",
             ]),
         .target(
+            name: "HoldfastNotifications",
+            dependencies: [
+                "COpenSSL", "HoldfastClient", "HoldfastControl", "HoldfastEnvironments", "HoldfastModel",
+                "HoldfastRetention", logging, nioCore, nioPosix, nioSSL,
+            ]),
+        .target(
+            name: "HoldfastDoctor",
+            dependencies: [
+                "HoldfastBackup", "HoldfastBlobStore", "HoldfastCatalogue", "HoldfastControl", "HoldfastEnvironments",
+                "HoldfastGateway", "HoldfastModel", "HoldfastRepository", "HoldfastRetention",
+            ]),
+        .target(
             name: "HoldfastScheduler",
             dependencies: ["HoldfastBackup", "HoldfastControl", "HoldfastModel", "HoldfastRetention", logging]),
         .target(
@@ -121,8 +135,8 @@ let package = Package(
             name: "holdfast",
             dependencies: [
                 "HoldfastAPI", "HoldfastBackup", "HoldfastBlobStore", "HoldfastCatalogue", "HoldfastClient",
-                "HoldfastCommands", "HoldfastControl", "HoldfastDemo", "HoldfastEnvironments", "HoldfastGateway",
-                "HoldfastModel",
+                "HoldfastCommands", "HoldfastControl", "HoldfastDemo", "HoldfastDoctor", "HoldfastEnvironments",
+                "HoldfastGateway", "HoldfastModel", "HoldfastNotifications",
                 "HoldfastRepository", "HoldfastRepositoryCommands", "HoldfastRetention", "HoldfastScheduler",
                 "HoldfastServer", argumentParser, logging,
             ],
@@ -167,6 +181,18 @@ let package = Package(
             ]),
         .testTarget(name: "HoldfastModelTests", dependencies: ["HoldfastModel", "HoldfastTestSupport"]),
         .testTarget(
+            name: "HoldfastDoctorTests",
+            dependencies: [
+                "HoldfastBackup", "HoldfastCatalogue", "HoldfastControl", "HoldfastDoctor", "HoldfastEnvironments",
+                "HoldfastGateway", "HoldfastModel", "HoldfastRepository", "HoldfastRetention", "HoldfastTestSupport",
+            ]),
+        .testTarget(
+            name: "HoldfastNotificationsTests",
+            dependencies: [
+                "HoldfastCatalogue", "HoldfastModel", "HoldfastNotifications", "HoldfastRetention",
+                "HoldfastTestSupport", logging, nioCore, nioPosix, nioSSL,
+            ]),
+        .testTarget(
             name: "HoldfastRepositoryTests",
             dependencies: [
                 "CHoldfastFiles", "CHoldfastHash", "HoldfastBlobStore", "HoldfastModel", "HoldfastRepository",
@@ -190,10 +216,10 @@ let package = Package(
         .testTarget(
             name: "HoldfastServerTests",
             dependencies: [
-                "HoldfastAPI", "HoldfastCatalogue", "HoldfastModel", "HoldfastServer", httpTypes, hummingbird,
-                hummingbirdTesting, logging, nioCore,
+                "HoldfastAPI", "HoldfastCatalogue", "HoldfastModel", "HoldfastServer", "HoldfastTestSupport", httpTypes,
+                hummingbird, hummingbirdTesting, logging, nioCore,
             ]),
-        .testTarget(name: "IntegrationTests", dependencies: ["HoldfastModel"]),
+        .testTarget(name: "IntegrationTests", dependencies: ["HoldfastModel", "HoldfastTestSupport"]),
         .testTarget(name: "TidyTests"),
     ],
     swiftLanguageModes: [.v6]

@@ -15,6 +15,8 @@ extension API {
         @Nullable package var nextDueAt: Date?
         /// Seconds since the first automated backup that should be there and is not.
         package var overdueSeconds = 0
+        /// When a backup was last really restored here, aside or for good; null if none ever was.
+        @Nullable package var lastDrillAt: Date?
         /// Backups of all kinds that were tried, and those of them that failed.
         package var attempts = 0
         package var failures = 0

@@ -80,6 +80,16 @@ package struct ActivityDesk: Sendable {
         return activity
     }
 
+    /// Queues a drill with a backup, in the environment that it is of.
+    ///
+    /// - Throws: `conflict` if the environment is not active or is dirty, or the backup is going.
+    package func submitDrill(with backup: Backup) throws -> Activity {
+        let activity = try drill(backup, nil, "Holdfast")
+        try catalogue.createActivity(activity)
+        wake()
+        return activity
+    }
+
     /// Queues a prune of a project's repository.
     package func submitPrune(of project: ProjectID) throws -> Activity {
         let activity = Activity(
@@ -102,6 +112,7 @@ package struct ActivityDesk: Sendable {
             return make(.backup, environment, parameters, user, "\(name) created a backup of \(environment.name)")
         case .deleteBackup(let id, let force, let now): return try deletion(id, force: force, now: now, user, name)
         case .restore(let id, let options): return try restore(id, options, user, name)
+        case .drill(let id): return try drill(try catalogue.backup(id), user, name)
         case .undoRestore(let id):
             let environment = try active(id, for: "put back")
             return make(
@@ -169,6 +180,14 @@ package struct ActivityDesk: Sendable {
         parameters["resources"] = options.resourcesInit
         return make(
             .restore, environment, parameters, user, "\(name) restored backup \(id) to \(environment.name)")
+    }
+
+    private func drill(_ backup: Backup, _ user: User?, _ name: String) throws -> Activity {
+        try checkIsNotLeaving(backup.id)
+        let environment = try active(backup.environment, for: "used for a drill")
+        return make(
+            .drill, environment, ["backup": backup.id.rawValue], user,
+            "\(name) tried the restore of backup \(backup.id) of \(environment.name)")
     }
 
     private func push(
@@ -281,7 +300,7 @@ private struct LifecycleRule {
         case .deleteEnvironment(let id):
             (environment, type, participle, from) = (id, .delete, "deleted", [.active, .paused, .inactive])
             isProtected = true
-        case .backup, .deleteBackup, .restore, .undoRestore, .push:
+        case .backup, .deleteBackup, .restore, .drill, .undoRestore, .push:
             throw HoldfastError(.internalFault, "not an operation on an environment's life")
         }
     }

@@ -49,6 +49,11 @@ package struct HousePerformer: ActivityPerformer {
                 backup: try house.catalogue.backup(try backupID(activity)), environment: environment,
                 restoreCode: activity.parameters["code"] != "false", house: house, context: context
             ).run()
+        case .drill:
+            try DrillActivity(
+                backup: try house.catalogue.backup(try backupID(activity)), environment: environment, house: house,
+                context: context
+            ).run()
         case .push, .activate, .redeploy:
             try DeployActivity(
                 environment: environment, commit: activity.parameters["commit"] ?? "", house: house, context: context
@@ -79,7 +84,7 @@ package struct HousePerformer: ActivityPerformer {
                 return .finished
             case .prune:
                 return .failed("the control plane stopped while it ran; all backups are whole, the next prune goes on")
-            case .cron, .projectCreate:
+            case .cron, .drill, .projectCreate:
                 return .failed("the control plane stopped while it ran")
             }
         } catch {

@@ -162,6 +162,10 @@ package protocol BackupCatalogue: RetentionSource {
     func automatedFailures(of environment: EnvironmentID) throws -> (count: Int, last: Date)?
     /// The same of the activities that apply the environment's policy.
     func retentionFailures(of environment: EnvironmentID) throws -> (count: Int, last: Date)?
+    /// When a backup was last really restored in an environment, aside or for good; nil if none ever was.
+    func lastDrill(of environment: EnvironmentID) throws -> Date?
+    /// The newest activity of a type that ended; nil for an environment is for activities of a whole project.
+    func lastEnded(_ type: ActivityType, of environment: EnvironmentID?, in project: ProjectID) throws -> Activity?
     /// Projects whose repositories hold what nobody needs any more, and that were not pruned within `pause` seconds.
     func projectsToPrune(at now: Date, pause: TimeInterval) throws -> [ProjectID]
     /// Grows whenever something may have changed.

@@ -17,15 +17,8 @@ struct RestoreActivity {
     func run() throws {
         let started = house.time.monotonicNanoseconds()
         let layout = house.layout(environment.id)
-        guard environment.status == .active, let old = try layout.readCurrent() else {
-            throw HoldfastError(
-                .conflict, "environment \(environment.name) is \(environment.status.rawValue), not active",
-                hint: environment.status.wayToActive)
-        }
-        let sites = try house.repositories.sites(of: backup.project)
-        let repository = try house.repositories.open(backup.project, on: sites)
-        let snapshot = try snapshotID()
-        let manifest = try house.decodeManifest(repository.file(snapshot: snapshot, path: "/manifest.json"))
+        let source = RestoreSource(backup: backup, environment: environment, house: house)
+        let (repository, snapshot, manifest, old) = try source.open()
         let plan = try RestorePlan(manifest: manifest, current: old, restoreCode: restoreCode, house: house)
         for line in plan.lines { context.log(line) }
 
@@ -44,16 +37,6 @@ struct RestoreActivity {
         let seconds = Double(house.time.monotonicNanoseconds() - started) / 1e9
         context.log(String(format: "Restored backup %@ in %.1f s.", backup.id.rawValue, seconds))
         context.log("The state before is kept; put it back with: backup:restore --undo")
-    }
-
-    private func snapshotID() throws -> SnapshotID {
-        guard backup.status == .created else {
-            throw HoldfastError(.conflict, "backup \(backup.id) is being deleted and cannot be restored")
-        }
-        guard let snapshot = SnapshotID(backup.snapshot) else {
-            throw HoldfastError(.damaged, "backup \(backup.id) names snapshot '\(backup.snapshot)', which is no id")
-        }
-        return snapshot
     }
 
     /// The switch, behind the closed gate. If the new state does not come up, the old one is put back.

@@ -31,10 +31,12 @@ extension Catalogue {
     package func createActivity(_ activity: Activity) throws {
         try write { database in
             let environment = try activity.environment.map { try Self.activityTarget($0, of: activity, database) }
-            if activity.type == .backup || activity.type == .restore, let environment = environment.flatMap(\.self) {
+            if [.backup, .restore, .drill].contains(activity.type), let environment = environment.flatMap(\.self) {
                 try Self.checkIsActiveAndClean(environment, database)
             }
-            if activity.type == .restore, let id = activity.parameters["backup"].flatMap({ BackupID($0) }) {
+            if activity.type == .restore || activity.type == .drill,
+                let id = activity.parameters["backup"].flatMap({ BackupID($0) })
+            {
                 try Self.checkIsThere(id, database)
             }
             let name = environment.map { $0?.name ?? activity.parameters["environment"] ?? "(deleted)" }

@@ -143,7 +143,7 @@ package final class Catalogue: Sendable {
     }
 
     /// The only place that turns the database's errors into ours.
-    private static func mapping<Value>(_ path: String, _ body: () throws -> Value) throws -> Value {
+    static func mapping<Value>(_ path: String, _ body: () throws -> Value) throws -> Value {
         do {
             return try body()
         } catch let error as HoldfastError {

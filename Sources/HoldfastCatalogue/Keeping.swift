@@ -164,6 +164,21 @@ extension Catalogue {
         }
     }
 
+    /// When a backup was last really restored in an environment, aside or for good; nil if none ever was. Undoing a
+    /// restore proves nothing.
+    package func lastDrill(of environment: EnvironmentID) throws -> Date? {
+        try read { database in
+            try Int64.fetchOne(
+                database,
+                sql: """
+                    SELECT max(completed_at) FROM activity WHERE environment = ? AND state = 'complete'
+                    AND result = 'success' AND type IN ('environment.backup.drill', 'environment.restore')
+                    AND json_extract(parameters, '$.undo') IS NULL
+                    """, arguments: [environment.rawValue]
+            ).map(Column.date)
+        }
+    }
+
     /// How many backups of an environment were tried since the catalogue began, and how many of them failed.
     package func backupAttempts(of environment: EnvironmentID) throws -> (attempts: Int, failures: Int) {
         try read { database in

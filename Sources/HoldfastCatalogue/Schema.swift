@@ -25,6 +25,7 @@ enum Schema {
         migrator.registerMigration("005 audit") { try $0.execute(sql: audit) }
         migrator.registerMigration("006 gone environments") { try $0.execute(sql: goneEnvironments) }
         migrator.registerMigration("007 retention") { try $0.execute(sql: retention) }
+        migrator.registerMigration("008 notices") { try $0.execute(sql: notices) }
         return migrator
     }
 
@@ -222,5 +223,25 @@ enum Schema {
             PRIMARY KEY (environment, interval, slot)
         ) STRICT, WITHOUT ROWID;
         CREATE INDEX claim_by_backup ON claim (backup);
+        """
+
+    /// `alarm` is what a channel was told and is not over; `notice` is what is on its way, in the order of telling.
+    private static let notices = """
+        CREATE TABLE alarm (
+            channel TEXT NOT NULL CHECK (channel <> ''),
+            key TEXT NOT NULL,
+            notice TEXT NOT NULL,
+            PRIMARY KEY (channel, key)
+        ) STRICT, WITHOUT ROWID;
+        CREATE TABLE notice (
+            sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+            channel TEXT NOT NULL CHECK (channel <> ''),
+            notice TEXT NOT NULL,
+            attempts INTEGER NOT NULL CHECK (attempts >= 0),
+            next_at INTEGER NOT NULL,
+            problem TEXT
+        ) STRICT;
+        CREATE INDEX notice_by_channel ON notice (channel, sequence);
+        CREATE INDEX ended_activity ON activity (type, environment, sequence) WHERE state = 'complete';
         """
 }

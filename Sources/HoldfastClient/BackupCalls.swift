@@ -45,6 +45,13 @@ extension APIClient {
         return try await send(Call("POST", target, body: API.encoder().encode(input))).started()
     }
 
+    /// Asks for a drill.
+    ///
+    /// - Throws: the server's reason if it is not let in.
+    package func drill(_ backup: Resource<API.Backup>) async throws -> Started {
+        try await send(Call("POST", "\(backup.link("self"))/drill")).started()
+    }
+
     /// - Parameters:
     ///   - force: also if it is protected.
     ///   - now: so that it cannot be brought back.

@@ -14,7 +14,7 @@ package enum CommandTree {
         EnvironmentList.self, EnvironmentInfo.self, EnvironmentActivate.self, EnvironmentDeactivate.self,
         EnvironmentRedeploy.self, EnvironmentPause.self, EnvironmentResume.self, EnvironmentDelete.self,
         BackupCreate.self, BackupList.self, BackupGet.self, BackupDelete.self, BackupUndelete.self, BackupRestore.self,
-        BackupProtect.self, BackupEdit.self, BackupPolicy.self,
+        BackupDrill.self, BackupProtect.self, BackupEdit.self, BackupPolicy.self,
         Status.self, ActivityList.self, ActivityGet.self, ActivityLog.self, ActivityCancel.self,
         VariableList.self, VariableGet.self, VariableCreate.self, VariableUpdate.self, VariableDelete.self,
         UserAdd.self, UserList.self, TokenCreate.self, TokenList.self, TokenRevoke.self, RepositoryKey.self,

@@ -19,6 +19,20 @@ package enum Control {
     /// Bytes of a Unix socket's path at most.
     package static let maximumPath = 107
 
+    /// What is to be done about a process that does not know the same messages as this one.
+    ///
+    /// - Parameters:
+    ///   - what: such as `The gateway`.
+    ///   - version: what it says; nil if it is older than the first one.
+    /// - Returns: sentences for people; nil if it knows the same.
+    package static func versionProblem(_ what: String, _ version: Int?, _ pid: Int32?) -> String? {
+        guard version != Self.version else { return nil }
+        let age = (version ?? 0) < Self.version ? "an older" : "a newer"
+        let process = pid.map { " (process \($0))" } ?? ""
+        return "\(what)\(process) runs \(age) version of holdfast than the control plane: messages \(version ?? 0), "
+            + "here \(Self.version). Send it a SIGTERM, and the one that is installed takes its place."
+    }
+
     static func encoder() -> JSONEncoder {
         let encoder = JSONEncoder()
         encoder.dateEncodingStrategy = .secondsSince1970

@@ -54,6 +54,8 @@ public enum ActivityType: String, Sendable, Codable, CaseIterable {
     /// Does what the retention plan of an environment says.
     case retention = "environment.retention"
     case restore = "environment.restore"
+    /// Restores a backup aside, checks it and throws it away: a proof that it can be restored.
+    case drill = "environment.backup.drill"
     case projectCreate = "project.create"
     /// Frees what no backup of the project needs.
     case prune = "project.prune"
@@ -78,7 +80,7 @@ public enum ActivityType: String, Sendable, Codable, CaseIterable {
     /// Whether it reads or writes the project's backup repository, so that it and a prune exclude each other.
     public var usesRepository: Bool {
         switch self {
-        case .backup, .backupDelete, .retention, .restore, .prune: true
+        case .backup, .backupDelete, .retention, .restore, .drill, .prune: true
         default: false
         }
     }
@@ -86,7 +88,7 @@ public enum ActivityType: String, Sendable, Codable, CaseIterable {
     /// Whether an open activity of this type makes its environment dirty: it changes deployment or data.
     public var makesDirty: Bool {
         switch self {
-        case .cron, .backup, .backupDelete, .retention, .projectCreate, .prune: false
+        case .cron, .backup, .backupDelete, .retention, .drill, .projectCreate, .prune: false
         default: true
         }
     }

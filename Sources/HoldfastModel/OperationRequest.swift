@@ -4,6 +4,8 @@ public enum OperationRequest: Sendable, Hashable {
     /// With `force` also a protected one; with `now` it is gone at once and cannot be brought back.
     case deleteBackup(BackupID, force: Bool = false, now: Bool = false)
     case restore(BackupID, RestoreRequest)
+    /// Restores a backup aside, checks it and throws it away.
+    case drill(BackupID)
     /// Puts back what ran before the environment's last restore.
     case undoRestore(EnvironmentID)
     case redeploy(EnvironmentID)

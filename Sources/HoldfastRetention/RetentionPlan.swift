@@ -67,7 +67,7 @@ private struct Decision {
     var newestManual: BackupID?
 
     init(_ backups: [RetainedBackup], policy: RetentionPolicy) {
-        self.backups = backups.sorted { ($0.order, $0.id) > ($1.order, $1.id) }
+        self.backups = backups.sorted { $0.order == $1.order ? $0.id > $1.id : $0.order > $1.order }
         self.policy = policy
         keep = Array(repeating: [], count: backups.count)
         for (index, backup) in self.backups.enumerated() {

@@ -23,6 +23,10 @@ package struct SchedulerLimits: Sendable, Hashable {
     package var spacing = 60
     /// Seconds between two prunes of one project.
     package var prunePause = 86_400
+    /// Seconds from one drill in an environment to the next; nil for none.
+    package var drillEvery: Int?
+    /// Seconds until a drill is tried again that failed.
+    package var drillPause = 86_400
     /// Seconds after which every environment is looked at, also if nothing seems to have changed.
     package var sweep = 600
 
@@ -45,8 +49,9 @@ package final class Scheduler: Sendable {
         var looks: [EnvironmentID: Look] = [:]
         /// When each environment's policy was applied last, by the counting clock.
         var applied: [EnvironmentID: Int] = [:]
-        /// When somebody looked last what is to be pruned, by the counting clock.
+        /// When somebody looked last what is to be pruned, and where a drill is due, by the counting clock.
         var prunes: Int?
+        var drills: Int?
     }
 
     /// Nothing is to do for an environment before one of these.
@@ -105,6 +110,7 @@ package final class Scheduler: Sendable {
             }
             let open = try catalogue.openActivities()
             start(found, beside: open, now)
+            try drill(beside: open, now)
             if isTrusted {
                 try delete(found, beside: open, now)
                 try prune(now)
@@ -225,15 +231,43 @@ package final class Scheduler: Sendable {
 
     /// Frees what is gone, once a day at most, after whatever uses the repository.
     private func prune(_ now: Date) throws {
-        let counting = ClockWatch.counting(time)
-        let isDue = state.withLock { state in
-            if let last = state.prunes, counting < last + limits.sweep { return false }
-            state.prunes = counting
-            return true
-        }
-        guard isDue else { return }
+        guard mayLook(\.prunes) else { return }
         for project in try catalogue.projectsToPrune(at: now, pause: TimeInterval(limits.prunePause)) {
             _ = try desk.submitPrune(of: project)
+        }
+    }
+
+    /// Whether somebody has not looked at this for a while.
+    private func mayLook(_ last: any WritableKeyPath<State, Int?> & Sendable) -> Bool {
+        let counting = ClockWatch.counting(time)
+        return state.withLock { state in
+            if let last = state[keyPath: last], counting < last + limits.sweep { return false }
+            state[keyPath: last] = counting
+            return true
+        }
+    }
+
+    /// Tries the newest backup of each environment in which none was restored for long; one at a time.
+    private func drill(beside open: [Activity], _ now: Date) throws {
+        guard let every = limits.drillEvery, !open.contains(where: { $0.type == .drill }), mayLook(\.drills) else {
+            return
+        }
+        for environment in try catalogue.allEnvironments() where environment.status == .active {
+            let last = try catalogue.lastDrill(of: environment.id)
+            if let last, abs(now.timeIntervalSince(last)) < Double(every) { continue }
+            let tried = try catalogue.lastEnded(.drill, of: environment.id, in: environment.project)
+            if let tried, abs(now.timeIntervalSince(tried.updatedAt)) < Double(limits.drillPause) { continue }
+            let newest = try catalogue.backups(of: environment.id).first { backup in
+                backup.status == .created && !backup.keeping.isDeleted && backup.sites.contains(where: \.isComplete)
+            }
+            guard let newest else { continue }
+            do {
+                _ = try desk.submitDrill(with: newest)
+                // The next environment has its turn when this one is done.
+                return state.withLock { $0.drills = nil }
+            } catch let error as HoldfastError where error.code == .conflict {
+                continue
+            }
         }
     }
 
@@ -253,22 +287,4 @@ package final class Scheduler: Sendable {
             return true
         }
     }
-}
-
-/// A trigger every so often, until its task is cancelled.
-package struct Ticks: AsyncSequence, Sendable {
-    private let interval: Duration
-
-    package init(every interval: Duration) { self.interval = interval }
-
-    package struct AsyncIterator: AsyncIteratorProtocol {
-        let interval: Duration
-
-        package mutating func next() async -> Void? {
-            do { try await Task.sleep(for: interval) } catch { return nil }
-            return ()
-        }
-    }
-
-    package func makeAsyncIterator() -> AsyncIterator { AsyncIterator(interval: interval) }
 }

@@ -15,6 +15,9 @@ enum BackupRoutes {
             routes.on(.get, "\(base)/backups/:backup") { try .json($0.view(of: $0.backup())) }
             routes.on(.delete, "\(base)/backups/:backup", delete)
             routes.on(.post, "\(base)/backups/:backup/restore", restore)
+            routes.on(.post, "\(base)/backups/:backup/drill") { call in
+                try operate(.drill, on: call.backup(), call) { .drill($0) }
+            }
             KeepingRoutes.add(to: routes, below: "\(base)/backups/:backup")
         }
         routes.on(.post, "\(environment)/undo-restore", undoRestore)
@@ -65,14 +68,20 @@ enum BackupRoutes {
 
     /// `?force=true` also if it is protected, `?now=true` so that it cannot be brought back.
     private static func delete(_ call: Call) throws -> Reply {
-        let owned = try call.backup()
         let force = call.input.values("force").first == "true"
         let now = call.input.values("now").first == "true"
+        return try operate(.backupDelete, on: call.backup(), call) { .deleteBackup($0, force: force, now: now) }
+    }
+
+    /// Asks for one operation on a backup, which needs the admin role where it is from.
+    private static func operate(
+        _ type: ActivityType, on owned: OwnedBackup, _ call: Call, _ request: (BackupID) -> OperationRequest
+    ) throws -> Reply {
         let (id, project) = (owned.backup.id, owned.backup.project)
-        let activity = try call.audited(ActivityType.backupDelete.rawValue, in: project, on: id.rawValue) {
+        let activity = try call.audited(type.rawValue, in: project, on: id.rawValue) {
             try call.principal.require(.admin, on: owned)
         } _: {
-            try call.operations.submit(.deleteBackup(id, force: force, now: now), by: call.user.id)
+            try call.operations.submit(request(id), by: call.user.id)
         }
         return try .accepted([call.view(of: activity.id, in: project)])
     }

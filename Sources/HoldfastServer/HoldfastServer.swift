@@ -99,6 +99,7 @@ package struct HoldfastServer: Sendable {
         let parts = ServerParts(catalogue: catalogue, operations: operations, time: time, limit: limit)
         let open = Routes(parts: parts, router: router)
         TokenRoutes.add(to: open)
+        MetricsRoutes.add(to: open, tokenFile: configuration.metricsTokenFile)
         let known = open.authenticated()
         UserRoutes.add(to: known)
         UserTokenRoutes.add(to: known)

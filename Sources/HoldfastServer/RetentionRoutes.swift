@@ -65,7 +65,13 @@ enum RetentionRoutes {
 extension Call {
     /// What retention says of an environment, for people and programs.
     func view(of retention: EnvironmentRetention) throws -> API.Retention {
-        let now = parts.time.now()
+        try parts.view(of: retention, at: parts.time.now())
+    }
+}
+
+extension ServerParts {
+    /// The same, whoever asks.
+    func view(of retention: EnvironmentRetention, at now: Date) throws -> API.Retention {
         let (plan, state) = (retention.plan(), retention.state(at: now))
         let records = try catalogue.recordedBackups(of: retention.environment.id)
         let byID = Dictionary(records.map { ($0.id, $0) }) { first, _ in first }
@@ -88,6 +94,7 @@ extension Call {
         view.nextDueAt = runs ? state.next.map { Date(timeIntervalSince1970: Double($0)) } : nil
         view.overdueSeconds = runs ? state.overdueSeconds : 0
         view.due = runs ? state.due.map { $0.interval.description } : []
+        view.lastDrillAt = try catalogue.lastDrill(of: retention.environment.id)
         (view.attempts, view.failures) = try catalogue.backupAttempts(of: retention.environment.id)
         view.kept = plan.kept.map { kept in
             var item = item(kept.id)

@@ -53,6 +53,19 @@ struct Routes {
         }
     }
 
+    /// A handler for whoever shows the bearer token of that file; without a file there is no such path.
+    func guarded(by file: String?, _ path: String, _ handler: @escaping @Sendable (ServerParts) throws -> Reply) {
+        guard let file else { return }
+        let parts = parts
+        add(RouterPath(path), .get) { request, _ in
+            let shown = Bearer.token(request.headers[.authorization])
+            return try await offPool {
+                try StaticToken.check(shown, file: file)
+                return try handler(parts).response()
+            }
+        }
+    }
+
     /// A handler for somebody who is known.
     func on(_ method: Method, _ path: String, _ handler: @escaping @Sendable (Call) throws -> Reply) {
         stream(method, path) { call in

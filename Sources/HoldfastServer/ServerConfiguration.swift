@@ -20,6 +20,8 @@ package struct ServerConfiguration: Sendable, Hashable {
     package var tls: TLSFiles?
     /// Tokens may travel in clear text over a network.
     package var allowsInsecure: Bool
+    /// Absolute path of a file with the bearer token for `/metrics`; nil: there is no such path.
+    package var metricsTokenFile: String?
     /// Bytes of a request's body.
     package var bodyLimit = 1 << 20
 

@@ -18,7 +18,7 @@ struct Holdfast: AsyncParsableCommand {
         version: "0.1.0",
         subcommands: [
             Serve.self, GatewayVerb.self, SuperviseVerb.self, GitHook.self, Demo.self, RepositoryVerb.self,
-            RecoveryKitVerb.self, CatalogueRebuildVerb.self,
+            RecoveryKitVerb.self, CatalogueRebuildVerb.self, DoctorVerb.self, NotifyTest.self,
         ] + CommandTree.clientCommands)
 
     static func main() async {

@@ -205,6 +205,10 @@ final class MemoryCatalogue: BackupCatalogue {
             }
         }
     }
+    func lastDrill(of environment: EnvironmentID) throws -> Date? { nil }
+    func lastEnded(_ type: ActivityType, of environment: EnvironmentID?, in project: ProjectID) throws -> Activity? {
+        nil
+    }
     func deletedBackups(of environment: EnvironmentID?, before date: Date) throws -> [Backup] {
         state.withLock { state in
             state.backups.filter { backup in

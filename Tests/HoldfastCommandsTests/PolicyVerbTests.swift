@@ -48,47 +48,7 @@ import Testing
     }
 
     /// The arguments of the contract's page, as a shell passes them on.
-    static let page: [[String]] = [
-        [
-            "settings", "-X", "PATCH", "-d",
-            """
-            {
-                   "data_retention": {
-                      "production": {
-                         "default_config": {
-                            "schedule": [
-                              {"interval": "1d", "count": 7},
-                             ]
-                          }
-                       }
-                    }
-                  }
-            """,
-        ],
-        [
-            "settings", "-X", "PATCH", "-d",
-            """
-            {
-                   "data_retention": {
-                      "production": {
-                         "default_config": {
-                            "schedule": [
-                              {"interval": "1d", "count": 7},
-                              {"interval": "1w", "count": 4},
-                              {"interval": "1M", "count": 12}
-                             ]
-                          }
-                       }
-                    }
-                  }
-            """,
-        ],
-        ["/settings", "-X", "PATCH", "-d", #"{"data_retention": {"production": {"max_backups": 10}}}"#],
-        [
-            "/settings", "-X", "PATCH", "-d",
-            #"{"data_retention": {"production": {"default_config":  {"manual_count": 1}}}}"#,
-        ],
-    ]
+    static let page = SettingsPage.examples.map { [$0.path, "-X", "PATCH", "-d", $0.body] }
 
     @Test(arguments: page) func `project:curl takes the page's command lines as they are printed`(
         arguments: [String]

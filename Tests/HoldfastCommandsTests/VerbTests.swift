@@ -132,8 +132,8 @@ import Testing
             replies: ReplyFixture.house)
         #expect(
             run.calls.first { $0.contains("/activities?") }
-                == "GET /projects/shopshopshop2/activities?type=environment.backup&count=10"
-                + "&state=pending&state=in_progress"
+                == "GET /projects/shopshopshop2/activities?type=environment.backup"
+                + "&type=environment.backup.drill&count=10&state=pending&state=in_progress"
         )
     }
 

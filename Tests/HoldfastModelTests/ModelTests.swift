@@ -83,7 +83,7 @@ struct ErrorTests {
 struct ActivityTypeTests {
     @Test func `crons and backups leave an environment clean, what changes deployment or data makes it dirty`() {
         let clean = ActivityType.allCases.filter { !$0.makesDirty }
-        #expect(Set(clean) == [.cron, .backup, .backupDelete, .retention, .projectCreate, .prune])
+        #expect(Set(clean) == [.cron, .backup, .backupDelete, .retention, .drill, .projectCreate, .prune])
         #expect(ActivityType.backup.queue == .backup)
         #expect(ActivityType.cron.queue == .cron)
         #expect(ActivityType.restore.queue == .default)

@@ -61,7 +61,10 @@ private struct History {
     private var policy = RetentionPolicy.manual
     private var backups: [RetainedBackup] = []
     private var everClaimed: Set<Slot> = []
-    private var newestClaims: [RetentionInterval: Set<Slot>] = [:]
+    /// The three newest of each interval, as a catalogue that forgets older ones would have them.
+    private var newestClaims: [RetentionInterval: [Slot]] = [:]
+    /// All of these.
+    private var claimed: Set<Slot> = []
     private var claimedCount: [RetentionInterval: Int] = [:]
     private var now = 1_767_225_600
     private var order = 0
@@ -106,7 +109,6 @@ private struct History {
     }
 
     private mutating func step() -> String? {
-        let claimed = newestClaims.values.reduce(into: Set<Slot>()) { $0.formUnion($1) }
         let state = ScheduleState(policy, claimed: claimed, since: since, at: now, in: zone, due: due)
         guard !state.due.isEmpty else {
             guard let next = state.next, next > now else { return "nothing is due, and nothing will be" }
@@ -134,10 +136,13 @@ private struct History {
         everClaimed.formUnion(claims)
         for slot in claims {
             claimedCount[slot.interval, default: 0] += 1
-            var newest = newestClaims[slot.interval] ?? []
-            newest.insert(slot)
-            if newest.count > 3, let oldest = newest.min(by: { $0.number < $1.number }) { newest.remove(oldest) }
-            newestClaims[slot.interval] = newest
+            claimed.insert(slot)
+            newestClaims[slot.interval, default: []].append(slot)
+            guard let newest = newestClaims[slot.interval], newest.count > 3,
+                let oldest = newest.indices.min(by: { newest[$0].number < newest[$1].number })
+            else { continue }
+            claimed.remove(newest[oldest])
+            newestClaims[slot.interval]?.remove(at: oldest)
         }
     }
 
@@ -165,10 +170,10 @@ private struct History {
     /// Plans, checks the plan, and does it.
     private mutating func apply() -> String? {
         let plan = RetentionPlan(backups, policy: policy)
-        let byID = Dictionary(uniqueKeysWithValues: backups.map { ($0.id, $0) })
         if plan.kept.count + plan.removed.count != backups.count { return "a backup is neither kept nor removed" }
-        if let fault = checkCauses(plan, byID) { return fault }
-        let gone = Set(plan.removed.map(\.id))
+        if let fault = checkCauses(plan) { return fault }
+        // Few go at a time, so that looking through them is cheaper than hashing names.
+        let gone = plan.removed.map(\.id)
         let left = backups.filter { !gone.contains($0.id) }
         if hadGood, !left.contains(where: \.isGood) { return "no good backup is left" }
         if left.count != backups.count - plan.removed.count { return "a backup is removed twice" }
@@ -183,18 +188,19 @@ private struct History {
             if let fault = checkOrder(plan) { return fault }
         }
         backups = left
-        return steady ? checkCounts() : nil
+        return steady ? checkCounts(plan) : nil
     }
 
-    private func checkCauses(_ plan: RetentionPlan, _ byID: [BackupID: RetainedBackup]) -> String? {
+    private func checkCauses(_ plan: RetentionPlan) -> String? {
         for removed in plan.removed {
-            guard let backup = byID[removed.id], !removed.reasons.isEmpty else {
+            guard let backup = backups.first(where: { $0.id == removed.id }), !removed.reasons.isEmpty else {
                 return "\(removed.id) goes without reason"
             }
             for reason in removed.reasons {
                 switch reason {
                 case .replaced(_, _, let newer), .replacedManual(_, let newer):
-                    guard let other = byID[newer], other.isGood, other.order > backup.order else {
+                    guard let other = backups.first(where: { $0.id == newer }), other.isGood, other.order > backup.order
+                    else {
                         return "\(removed.id) is replaced by \(newer), which is no newer good one"
                     }
                 case .noSchedule:
@@ -216,14 +222,19 @@ private struct History {
             ? nil : "the order of schedules or backups matters"
     }
 
-    private func checkCounts() -> String? {
+    /// Property (b): what stays of each schedule, after what goes is gone.
+    private func checkCounts(_ plan: RetentionPlan) -> String? {
         for schedule in policy.schedules {
-            let kept = backups.count { $0.claims.contains { $0.interval == schedule.interval } }
-            let ranked = RetentionPlan(backups, policy: policy).kept.count { kept in
-                kept.reasons.contains { $0.description.hasPrefix("\(schedule.interval) #") }
+            let ranked = plan.kept.count { kept in
+                kept.reasons.contains { reason in
+                    if case .schedule(schedule.interval, _) = reason { true } else { false }
+                }
             }
             let expected = min(schedule.count, claimedCount[schedule.interval] ?? 0)
-            if ranked != expected { return "\(schedule.interval) keeps \(ranked) of \(kept), not \(expected)" }
+            if ranked != expected {
+                let kept = backups.count { $0.claims.contains { $0.interval == schedule.interval } }
+                return "\(schedule.interval) keeps \(ranked) of \(kept), not \(expected)"
+            }
         }
         return nil
     }

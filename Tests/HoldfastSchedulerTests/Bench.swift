@@ -13,25 +13,6 @@ import Testing
 
 extension Catalogue: RetentionSource, BackupCatalogue {}
 
-/// Two clocks that only move when told to.
-final class ManualTime: TimeSource {
-    private let wall: Mutex<Double>
-    private let counting = Mutex<UInt64>(1_000_000_000_000)
-
-    init(_ start: String) {
-        wall = Mutex(((try? Date(start, strategy: .iso8601)) ?? .distantPast).timeIntervalSince1970)
-    }
-
-    func now() -> Date { Date(timeIntervalSince1970: wall.withLock { $0 }) }
-    func monotonicNanoseconds() -> UInt64 { counting.withLock { $0 } }
-    func advance(_ seconds: Double) {
-        wall.withLock { $0 += seconds }
-        counting.withLock { $0 += UInt64(seconds * 1e9) }
-    }
-    /// Somebody sets the wall clock.
-    func jump(_ seconds: Double) { wall.withLock { $0 += seconds } }
-}
-
 /// Lives as long as the machine.
 final class MemoryOfClocks: ClockMemory {
     private let clocks = Mutex<ClockGuard?>(nil)
@@ -185,11 +166,14 @@ final class Bench: Sendable {
     }
 
     func set(
-        _ schedules: [(String, Int)], manual: Int? = nil, most: Int? = nil, for type: EnvironmentType = .production
+        _ schedules: [(String, Int)], manual: Int? = nil, most: Int? = nil, safe: Bool? = nil,
+        for type: EnvironmentType = .production
     ) throws {
         try catalogue.updateRetention(of: project.id) { old in
             var settings = old ?? RetentionSettings(changedAt: time.now())
-            settings[type].schedule = schedules.map { RetentionSettings.Schedule(interval: $0.0, count: $0.1) }
+            settings[type].schedule = schedules.map {
+                RetentionSettings.Schedule(interval: $0.0, count: $0.1, safe: safe)
+            }
             settings[type].manualCount = manual
             settings[type].maxBackups = most
             settings.changedAt = time.now()

@@ -286,6 +286,58 @@ import Testing
             } == 2)
     }
 
+    @Test func `a schedule that is safe asks for consistent backups, and others for live ones`() throws {
+        let bench = try Bench("2026-03-01T12:00:00Z")
+        let stage = try bench.add("stage", .staging)
+        try bench.set([("1d", 2)], for: .staging)
+        try bench.set([("1d", 2)], safe: true)
+        bench.scheduler.tick()
+        let asked = try bench.catalogue.openActivities().filter { $0.type == .backup }
+        #expect(asked.count == 2)
+        for activity in asked {
+            #expect(activity.parameters["safe"] == (activity.environment == stage.id ? "false" : "true"))
+        }
+    }
+
+    @Test func `a drill is due some days after the last restore, one at a time, and a failed one waits for a day`()
+        throws
+    {
+        var limits = SchedulerLimits()
+        limits.drillEvery = 7 * Self.day
+        let bench = try Bench("2026-03-01T12:00:00Z", limits: limits)
+        let other = try bench.add("other", .development)
+        try bench.set([])
+        _ = try bench.manual(bench.main)
+        bench.time.advance(60)
+        let newest = try bench.manual(bench.main)
+        _ = try bench.manual(other)
+        func drills(_ result: ActivityResult) throws -> [Activity] {
+            bench.scheduler.tick()
+            let open = try bench.catalogue.openActivities().filter { $0.type == .drill }
+            for drill in open {
+                #expect(try bench.catalogue.claimActivity(in: .default, at: bench.time.now())?.id == drill.id)
+                try bench.catalogue.finishActivity(
+                    drill.id, result: result, failure: result == .failure ? "x" : nil, at: bench.time.now())
+            }
+            return open
+        }
+        let first = try drills(.success)
+        let second = try drills(.success)
+        #expect((first + second).count == 2, "one at a time, one for each")
+        #expect(Set((first + second).compactMap(\.environment)) == [bench.main.id, other.id])
+        #expect((first + second).contains { $0.parameters["backup"] == newest.rawValue })
+        for _ in 0..<6 {
+            bench.time.advance(Double(Self.day))
+            #expect(try drills(.success).isEmpty)
+        }
+        bench.time.advance(Double(Self.day))
+        #expect(try drills(.failure).count == 1)
+        #expect(try drills(.failure).count == 1)
+        #expect(try drills(.failure).isEmpty, "a failed one is not tried at each look")
+        bench.time.advance(Double(Self.day + Self.hour))
+        #expect(try drills(.success).count == 1)
+    }
+
     @Test func `what is protected, locked or read stays, whatever the policy says`() throws {
         let bench = try Bench()
         try bench.set([("1d", 5)])

@@ -63,6 +63,7 @@ final class RecordingOperations: Operations {
             let backup = try catalogue.backup(id)
             let name = options.target ?? backup.environmentName
             return (.restore, try catalogue.environment(named: name, in: backup.project), id)
+        case .drill(let id): return (.drill, try catalogue.environment(try catalogue.backup(id).environment), id)
         case .undoRestore(let id): return (.restore, try catalogue.environment(id), nil)
         case .redeploy(let id): return (.redeploy, try catalogue.environment(id), nil)
         case .activate(let id): return (.activate, try catalogue.environment(id), nil)

@@ -34,11 +34,12 @@ struct Answer {
 extension Bench {
     /// Runs a test against the router, or against a server with a socket.
     func serve(
-        live: Bool = false, hooks: [RouteHook] = [], bodyLimit: Int = 1 << 20,
+        live: Bool = false, hooks: [RouteHook] = [], bodyLimit: Int = 1 << 20, metricsTokenFile: String? = nil,
         _ test: @escaping @Sendable (Client) async throws -> Void
     ) async throws {
         var configuration = ServerConfiguration(port: 0)
         configuration.bodyLimit = bodyLimit
+        configuration.metricsTokenFile = metricsTokenFile
         let server = HoldfastServer(
             catalogue: catalogue, operations: operations, configuration: configuration, time: time,
             logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, hooks: hooks)

@@ -4,45 +4,12 @@ import HoldfastAPI
 import HoldfastCatalogue
 import HoldfastModel
 import HoldfastServer
+import HoldfastTestSupport
 import Testing
 
 @Suite struct SettingsTests {
     /// What curl sends unless it is told otherwise.
     private static let form = "application/x-www-form-urlencoded"
-
-    /// The bodies of the contract's page, as they are printed there.
-    private static let page = [
-        """
-        {
-               "data_retention": {
-                  "production": {
-                     "default_config": {
-                        "schedule": [
-                          {"interval": "1d", "count": 7},
-                         ]
-                      }
-                   }
-                }
-              }
-        """,
-        """
-        {
-               "data_retention": {
-                  "production": {
-                     "default_config": {
-                        "schedule": [
-                          {"interval": "1d", "count": 7},
-                          {"interval": "1w", "count": 4},
-                          {"interval": "1M", "count": 12}
-                         ]
-                      }
-                   }
-                }
-              }
-        """,
-        #"{"data_retention": {"production": {"max_backups": 10}}}"#,
-        #"{"data_retention": {"production": {"default_config":  {"manual_count": 1}}}}"#,
-    ]
 
     private static let three: JSONValue = [
         ["interval": "1d", "count": 7], ["interval": "1w", "count": 4], ["interval": "1M", "count": 12],
@@ -59,7 +26,7 @@ import Testing
             expected.append([
                 "production": ["max_backups": 10, "default_config": ["manual_count": 1, "schedule": Self.three]]
             ])
-            for (body, merged) in zip(Self.page, expected) {
+            for (body, merged) in zip(SettingsPage.bodies, expected) {
                 let answer = try await client.send(.patch, path, body, contentType: Self.form)
                 #expect(answer.status == 200, "\(answer.text)")
                 #expect(answer.json["_embedded"]?["entity"]?["data_retention"] == merged)

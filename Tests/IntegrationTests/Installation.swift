@@ -65,7 +65,7 @@ final class Installation: @unchecked Sendable {
     // MARK: The server
 
     /// - Parameter settings: changes to `settings.json`, which an earlier start has written.
-    func start(stopAt: String? = nil, settings: [String: Int]? = nil, schedules: Bool = false) throws {
+    func start(stopAt: String? = nil, settings: [String: Any]? = nil, schedules: Bool = false) throws {
         let process = Process()
         process.executableURL = URL(fileURLWithPath: Self.binary)
         if let settings { try change(settings) }
@@ -92,7 +92,7 @@ final class Installation: @unchecked Sendable {
         guard isUp, process.isRunning else { throw Unexpected("the server did not start: \(tail("serve.log"))") }
     }
 
-    private func change(_ settings: [String: Int]) throws {
+    private func change(_ settings: [String: Any]) throws {
         let file = URL(fileURLWithPath: "\(home)/settings.json")
         var object = try #require(try JSONSerialization.jsonObject(with: Data(contentsOf: file)) as? [String: Any])
         for (key, value) in settings { object[key] = value }

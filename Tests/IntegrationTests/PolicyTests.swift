@@ -1,49 +1,10 @@
 import Foundation
+import HoldfastTestSupport
 import Testing
 
 /// Schedules and policies, in a whole installation.
 @Suite(.serialized)
 struct PolicyTests {
-    /// The bodies of the contract's page, and how they are sent there.
-    private static let page: [(path: String, body: String)] = [
-        (
-            "settings",
-            """
-            {
-                   "data_retention": {
-                      "production": {
-                         "default_config": {
-                            "schedule": [
-                              {"interval": "1d", "count": 7},
-                             ]
-                          }
-                       }
-                    }
-                  }
-            """
-        ),
-        (
-            "settings",
-            """
-            {
-                   "data_retention": {
-                      "production": {
-                         "default_config": {
-                            "schedule": [
-                              {"interval": "1d", "count": 7},
-                              {"interval": "1w", "count": 4},
-                              {"interval": "1M", "count": 12}
-                             ]
-                          }
-                       }
-                    }
-                  }
-            """
-        ),
-        ("/settings", #"{"data_retention": {"production": {"max_backups": 10}}}"#),
-        ("/settings", #"{"data_retention": {"production": {"default_config":  {"manual_count": 1}}}}"#),
-    ]
-
     private func retention(_ installation: Installation) throws -> [String: Any] {
         let text = try installation.must("project:curl", "settings", "-p", installation.project)
         let object = try JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: Any]
@@ -103,12 +64,12 @@ struct PolicyTests {
 
         // Its schedule is about to go.
         try installation.must("backup:protect", id, "-p", project)
-        for (path, body) in Self.page {
+        for (path, body) in SettingsPage.examples {
             try installation.must("project:curl", path, "-X", "PATCH", "-d", body, "-p", project)
         }
         try check(installation)
         try installation.must("backup:policy", "set", "--default", "-p", project, "-e", "main", "-y")
-        for (_, body) in Self.page { try patch(body, installation) }
+        for (_, body) in SettingsPage.examples { try patch(body, installation) }
         try check(installation)
         let preview = try installation.must(
             "backup:policy", "preview", "--no-schedule", "--manual-count", "1", "-p", project, "-e", "main")

@@ -13,8 +13,8 @@ struct Tidy {
         "HoldfastGateway": 2, "HoldfastRetention": 2,
         "HoldfastClient": 3, "HoldfastRepository": 3,
         "HoldfastBackup": 4, "HoldfastCommands": 4,
-        "HoldfastDemo": 5, "HoldfastProof": 5, "HoldfastRepositoryCommands": 5, "HoldfastScheduler": 5,
-        "HoldfastServer": 5,
+        "HoldfastDemo": 5, "HoldfastDoctor": 5, "HoldfastNotifications": 5, "HoldfastProof": 5,
+        "HoldfastRepositoryCommands": 5, "HoldfastScheduler": 5, "HoldfastServer": 5,
         "holdfast": 6,
         "HoldfastTestSupport": 4,
     ]
@@ -26,11 +26,12 @@ struct Tidy {
         "GRDB": ["HoldfastCatalogue"],
         "Hummingbird": ["HoldfastServer"],
         "HummingbirdTLS": ["HoldfastServer"],
-        "NIOPosix": ["HoldfastGateway"],
+        "NIOPosix": ["HoldfastGateway", "HoldfastNotifications"],
+        "NIOSSL": ["HoldfastNotifications"],
         "Yams": ["HoldfastEnvironments"],
         "CLibPQ": ["HoldfastEnvironments"],
         "CMariaDB": ["HoldfastEnvironments"],
-        "COpenSSL": ["HoldfastCatalogue", "HoldfastEnvironments", "HoldfastRepository"],
+        "COpenSSL": ["HoldfastCatalogue", "HoldfastEnvironments", "HoldfastNotifications", "HoldfastRepository"],
         "CZstd": ["HoldfastRepository"],
     ]
 
@@ -163,7 +164,7 @@ enum Manifest {
             "hummingbird": "Hummingbird", "hummingbirdTLS": "HummingbirdTLS",
             "hummingbirdTesting": "HummingbirdTesting",
             "logging": "Logging", "nioCore": "NIOCore", "nioEmbedded": "NIOEmbedded", "nioHTTP1": "NIOHTTP1",
-            "nioPosix": "NIOPosix", "yams": "Yams",
+            "nioPosix": "NIOPosix", "nioSSL": "NIOSSL", "yams": "Yams",
         ]
         var result: [String: Set<String>] = [:]
         for kind in [".target(", ".executableTarget(", ".testTarget(", ".systemLibrary("] {

@@ -8,8 +8,9 @@ package struct Status: ClientCommand {
     package static let configuration = CommandConfiguration(
         commandName: "status", abstract: "Say whether all backups are there that should be.",
         discussion: """
-            For each environment: the last good backup, when the next one is due, what is overdue, and the sites \
-            that hold the last one. Without --project of all projects.
+            For each environment: the last good backup, when the next one is due, what is overdue, the sites \
+            that hold the last one, and the last drill: when a backup was last really restored, aside or for good. \
+            Without --project of all projects.
 
             Ends with status 1 if a backup is overdue by more than 15 minutes, or the last one is not on every site, \
             or one of its sites cannot be reached.
@@ -17,9 +18,6 @@ package struct Status: ClientCommand {
             With --metrics it prints the same in the text format of Prometheus, such as for the textfile collector of \
             its node exporter, and then always ends well.
             """)
-
-    /// Seconds that a backup may take and retry before it is called overdue.
-    private static let patience = 900
 
     @Flag(help: "Print metrics in the text format of Prometheus.")
     var metrics = false
@@ -36,7 +34,7 @@ package struct Status: ClientCommand {
         var gauges: [BackupMetrics] = []
         for project in try await projects(session) {
             for environment in try await session.client.environments(of: project) {
-                let line = try await Line(project, environment, session, patience: Self.patience)
+                let line = try await Line(project, environment, session)
                 rows.append(line.row)
                 gauges.append(line.metrics)
                 if let problem = line.problem {
@@ -51,7 +49,8 @@ package struct Status: ClientCommand {
         let columns = [
             Table.Column("project", "Project"), Table.Column("environment", "Environment"),
             Table.Column("last", "Last good"), Table.Column("next", "Next due"), Table.Column("state", "State"),
-            Table.Column("sites", "Sites"), Table.Column("status", "Status", isDefault: false),
+            Table.Column("sites", "Sites"), Table.Column("drill", "Last drill"),
+            Table.Column("status", "Status", isDefault: false),
             Table.Column("overdue", "Overdue seconds", isDefault: false),
             Table.Column("backups", "Backups", isDefault: false),
         ]
@@ -78,13 +77,12 @@ package struct Status: ClientCommand {
         let metrics: BackupMetrics
 
         init(
-            _ project: Resource<API.Project>, _ environment: Resource<API.Environment>, _ session: Session,
-            patience: Int
+            _ project: Resource<API.Project>, _ environment: Resource<API.Environment>, _ session: Session
         ) async throws {
             let retention = try await session.client.retention(of: environment).value
             let last = try await session.client.backups(of: environment).map(\.value).first(where: \.isGood)
             var problems: [String] = []
-            if retention.overdueSeconds > patience {
+            if retention.overdueSeconds > Overdue.patience {
                 problems.append("a backup is overdue by \(retention.overdueSeconds / 60) minutes")
             }
             let missing = (last?.sites ?? []).filter { !$0.complete }.map(\.name)
@@ -92,15 +90,13 @@ package struct Status: ClientCommand {
             let away = (last?.sites ?? []).filter { $0.complete && !$0.reachable }.map(\.name)
             if !away.isEmpty { problems.append("\(away.joined(separator: ", ")) cannot be reached") }
             metrics = BackupMetrics(
-                labels: [
-                    ("project", project.value.id.rawValue), ("environment", environment.value.name),
-                    ("type", environment.value.type),
-                ], last: last, retention: retention)
+                project: project.value.id.rawValue, environment: environment.value.name, type: environment.value.type,
+                last: last, retention: retention)
             problem = problems.isEmpty ? nil : problems.joined(separator: "; ")
             row = [
                 "project": .text(project.value.title), "environment": .text(environment.value.name),
                 "last": .date(last?.createdAt), "next": .date(retention.nextDueAt),
-                "state": .text(problem ?? "good"),
+                "state": .text(problem ?? "good"), "drill": .date(retention.lastDrillAt),
                 "sites": .list((last?.sites ?? []).filter { $0.complete && $0.reachable }.map(\.name)),
                 "status": .text(environment.value.status), "overdue": .integer(Int64(retention.overdueSeconds)),
                 "backups": .integer(Int64(retention.kept.count + retention.removed.count)),

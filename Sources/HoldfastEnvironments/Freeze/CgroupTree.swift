@@ -69,6 +69,24 @@ package struct CgroupTree: Sendable {
         return nil
     }
 
+    /// How processes are made to stand still on this machine, without making anything.
+    package static func available() -> FreezeMethod {
+        guard geteuid() == 0, let mounts = ProcessTable.read("/proc/self/mountinfo") else { return .signal }
+        let found = FreezeMethod.allCases.first { method in
+            mountPoint(of: method, in: mounts).map { access($0, W_OK) == 0 } ?? false
+        }
+        return found ?? .signal
+    }
+
+    /// Whether the processes of an environment stand still in a cgroup, whoever made them.
+    package static func isFrozen(_ environment: EnvironmentID) -> Bool {
+        guard let mounts = ProcessTable.read("/proc/self/mountinfo") else { return false }
+        return FreezeMethod.allCases.contains { method in
+            mountPoint(of: method, in: mounts)
+                .map { CgroupTree(method: method, root: "\($0)/holdfast.\(environment)").isFrozen } ?? false
+        }
+    }
+
     private func create() -> Bool {
         for path in [root, frozenDirectory, root + "/services"] {
             guard mkdir(path, 0o755) == 0 || errno == EEXIST else { return false }

@@ -7,20 +7,19 @@ extension Repository {
     /// - Parameter all: remove every lock, also one that is held: only if nobody works on the repository.
     /// - Returns: how many were removed.
     package func removeLocks(all: Bool) throws -> Int {
+        let going = all ? try store.list(.lock).map(\.name).filter { ObjectID(hex: $0.name) != nil } : try staleLocks()
+        for name in going { try store.delete(name) }
+        return going.count
+    }
+
+    /// Locks whose owners are gone. One that cannot be read says nothing about its owner, and is none of them.
+    package func staleLocks() throws -> [BlobName] {
         let now = Timestamp(time.now())
-        var removed = 0
-        for entry in try store.list(.lock) {
-            guard let id = ObjectID(hex: entry.name.name) else { continue }
-            if !all {
-                // One that cannot be read says nothing about its owner, and stays.
-                guard let lock = try? LockFile(decoding: files.load(.lock, id), id: id), lock.isStale(now: now) else {
-                    continue
-                }
-            }
-            try store.delete(entry.name)
-            removed += 1
+        return try store.list(.lock).map(\.name).filter { name in
+            guard let id = ObjectID(hex: name.name) else { return false }
+            let lock = try? LockFile(decoding: files.load(.lock, id), id: id)
+            return lock?.isStale(now: now) ?? false
         }
-        return removed
     }
 
     /// Runs a changing piece of work with nobody else in the repository.

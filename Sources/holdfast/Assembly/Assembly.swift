@@ -5,6 +5,7 @@ import HoldfastControl
 import HoldfastEnvironments
 import HoldfastGateway
 import HoldfastModel
+import HoldfastNotifications
 import HoldfastRepository
 import HoldfastScheduler
 import HoldfastServer
@@ -53,29 +54,31 @@ struct Assembly {
 
     /// Runs until a signal ends it. Gateway and environments go on, unless everything is to stop.
     func run(stopEverything: Bool) async throws {
-        let configuration = try serverConfiguration()
+        var configuration = try serverConfiguration()
         let lock = try await offload("start") { [home] in try InstallationLock(home) }
         let parts = try await offload("start") { [self] in try start() }
+        configuration.metricsTokenFile = parts.metricsTokenFile
         let git = GitHTTPRoutes(
             access: GitAccess(catalogue: parts.catalogue, time: SystemTime()), backend: GitHTTPBackend(home: home))
         let server = HoldfastServer(
             catalogue: parts.catalogue, operations: parts.operations, configuration: configuration, time: SystemTime(),
             logger: Logger(label: "holdfast.server"), hooks: [{ git.add(to: $0) }])
         var failure: (any Error)?
-        do { try await serve(server, parts.scheduler) } catch { failure = error }
+        do { try await serve(server, parts.scheduler, parts.notifier) } catch { failure = error }
         try await offload("stop") { [self] in parts.stop(everything: stopEverything, launcher: try launcher()) }
         withExtendedLifetime(lock) {}
         if let failure { throw failure }
     }
 
     /// Serves until SIGTERM or SIGINT.
-    private func serve(_ server: HoldfastServer, _ scheduler: Scheduler) async throws {
+    private func serve(_ server: HoldfastServer, _ scheduler: Scheduler, _ notifier: Notifier) async throws {
         let (home, listen, logger) = (home, listen, logger)
         try await withThrowingTaskGroup(of: Void.self) { group in
             if listen.schedules {
                 // It ends when the group is cancelled, and not before.
                 group.addTask { await scheduler.run(triggers: Ticks(every: .seconds(2))) }
             }
+            group.addTask { await notifier.run() }
             group.addTask {
                 try await server.run { port in
                     do {
@@ -194,4 +197,12 @@ final class InstallationLock: Sendable {
     }
 
     deinit { close(descriptor) }
+
+    /// Whether a `serve` runs there now. Nothing is made.
+    static func isHeld(_ home: StateDirectory) -> Bool {
+        let descriptor = open(home.lock, O_RDWR | O_CLOEXEC)
+        guard descriptor >= 0 else { return false }
+        defer { close(descriptor) }
+        return flock(descriptor, LOCK_EX | LOCK_NB) != 0
+    }
 }

@@ -1,6 +1,7 @@
 import Foundation
 import HoldfastBackup
 import HoldfastCatalogue
+import HoldfastControl
 import HoldfastEnvironments
 import HoldfastGateway
 import HoldfastModel
@@ -51,12 +52,12 @@ struct HouseSupervisors: Supervisors {
     func strangers(of environment: EnvironmentID?) -> [String] {
         var lines: [String] = []
         if let status = try? gateway.status() {
-            lines += [OtherVersion.line("The gateway", status.version, status.pid)].compactMap { $0 }
+            lines += [Control.versionProblem("The gateway", status.version, status.pid)].compactMap { $0 }
         }
         guard let environment else { return lines }
         let layout = EnvironmentLayout(home: home.path, run: home.run, environment: environment)
         if let status = try? SupervisorClient(socketPath: layout.socket).status() {
-            let line = OtherVersion.line("The environment's supervisor", status.version, status.pid)
+            let line = Control.versionProblem("The environment's supervisor", status.version, status.pid)
             lines += [line].compactMap { $0 }
         }
         return lines

@@ -15,17 +15,8 @@ final class OtherVersion: Sendable {
     ///   - what: such as `The gateway`.
     ///   - version: what it says; nil if it is older than the first version.
     func note(_ what: String, _ version: Int?, _ pid: Int32?) {
-        guard let line = Self.line(what, version, pid) else { return }
+        guard let line = Control.versionProblem(what, version, pid) else { return }
         guard told.withLock({ $0.insert("\(what) \(pid ?? 0)").inserted }) else { return }
         logger.warning("a process is of another version of holdfast", metadata: ["what": "\(line)"])
-    }
-
-    /// What is to be done about it; nil if it knows the same messages as this process.
-    static func line(_ what: String, _ version: Int?, _ pid: Int32?) -> String? {
-        guard version != Control.version else { return nil }
-        let age = (version ?? 0) < Control.version ? "an older" : "a newer"
-        let process = pid.map { " (process \($0))" } ?? ""
-        return "\(what)\(process) runs \(age) version of holdfast than the control plane: messages \(version ?? 0), "
-            + "here \(Control.version). Send it a SIGTERM, and the one that is installed takes its place."
     }
 }

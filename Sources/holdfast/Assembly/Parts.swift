@@ -5,6 +5,7 @@ import HoldfastControl
 import HoldfastEnvironments
 import HoldfastGateway
 import HoldfastModel
+import HoldfastNotifications
 import HoldfastScheduler
 import Logging
 
@@ -17,6 +18,8 @@ final class Parts: Sendable {
     private let crons: CronTicker
     private let watch: ProcessWatch
     let scheduler: Scheduler
+    let notifier: Notifier
+    let metricsTokenFile: String?
     private let pushes: ControlServer
 
     init(
@@ -36,12 +39,19 @@ final class Parts: Sendable {
         let desk = ActivityDesk(catalogue: catalogue, time: house.time, clocks: clocks) { runner.wake() }
         let hooks = PushHooks(home: home)
         self.runner = runner
+        metricsTokenFile = settings.metricsTokenFile
         operations = HouseOperations(
             catalogue: catalogue, desk: desk, runner: runner, house: house, home: home, hooks: hooks,
             publicURL: settings.url)
-        scheduler = Scheduler(
-            catalogue: catalogue, desk: desk, time: house.time, grace: house.deletionGrace,
+        var limits = SchedulerLimits()
+        limits.drillEvery = settings.drillDays.map { $0 * 86_400 }
+        let scheduler = Scheduler(
+            catalogue: catalogue, desk: desk, time: house.time, grace: house.deletionGrace, limits: limits,
             clocks: clocks, logger: Logger(label: "holdfast.scheduler"))
+        self.scheduler = scheduler
+        notifier = Notifier(
+            catalogue: catalogue, channels: settings.notifications ?? [], time: house.time,
+            clockError: { scheduler.clockError }, logger: Logger(label: "holdfast.notifications"))
         crons = CronTicker(house: house, desk: desk, maximumJitter: settings.cronJitterSeconds)
         watch = ProcessWatch(house: house, launcher: launcher, gatewayListen: listen.gateway)
         let receiver = PushReceiver(catalogue: catalogue, desk: desk, home: home, time: house.time)

@@ -3,6 +3,7 @@ import HoldfastBackup
 import HoldfastControl
 import HoldfastEnvironments
 import HoldfastModel
+import HoldfastNotifications
 
 /// The state directory: where everything lies that an installation has.
 struct StateDirectory: Sendable {
@@ -21,6 +22,8 @@ struct StateDirectory: Sendable {
     /// What may be removed at any time.
     var cache: String { "\(path)/cache" }
     var lock: String { "\(path)/serve.lock" }
+    /// When a recovery kit was written last, and for which sites.
+    var kitRecord: String { "\(path)/recovery-kit-made.json" }
     /// There while a project is being made.
     func unfinishedMark(_ project: ProjectID) -> String { "\(path)/projects/\(project).unfinished" }
     func gitDirectory(_ project: ProjectID) -> String { "\(path)/projects/\(project)/repository.git" }
@@ -89,6 +92,12 @@ struct Settings: Codable, Sendable {
     var logLimitMebibytes: Int?
     /// Seconds that an app may take until it listens; nil for 60.
     var appReadySeconds: Int?
+    /// Who is told what is wrong; nil for nobody.
+    var notifications: [NotificationChannel]?
+    /// A file with the bearer token for `/metrics`; nil: there is no such path.
+    var metricsTokenFile: String?
+    /// Days from one drill in an environment to the next; nil for none.
+    var drillDays: Int?
     /// From the closing of the gate until a new state that could not run beside the old one is up; nil for 12000.
     var switchReadyMilliseconds: Int?
 
@@ -147,6 +156,12 @@ struct Settings: Codable, Sendable {
                 .invalidInput, "a time or a size in \(home.settings) is out of range",
                 hint: "Use buildTimeoutSeconds from 1 to 86400, logLimitMebibytes from 1, switchReadyMilliseconds "
                     + "from 1000 to 20000, appReadySeconds from 1 to 3600")
+        }
+        try NotificationChannel.validate(notifications ?? [])
+        guard metricsTokenFile?.hasPrefix("/") != false, (1...3660).contains(drillDays ?? 1) else {
+            throw HoldfastError(
+                .invalidInput, "metricsTokenFile or drillDays in \(home.settings) is out of range",
+                hint: "Use an absolute path, and 1 to 3660 days")
         }
         guard (0...31_622_400).contains(deletionGraceSeconds ?? 86_400) else {
             throw HoldfastError(

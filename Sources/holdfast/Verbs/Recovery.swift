@@ -17,12 +17,7 @@ struct KitPasswordOptions: ParsableArguments {
     func password() throws -> Secret? {
         let surroundings = Surroundings.current
         guard let passwordFile else { return surroundings.variable(Self.variable).map { Secret($0) } }
-        guard let text = try? String(contentsOfFile: surroundings.absolute(passwordFile), encoding: .utf8),
-            let line = text.split(whereSeparator: \.isNewline).first, !line.isEmpty
-        else {
-            throw HoldfastError(.invalidInput, "\(passwordFile) has no password in its first line")
-        }
-        return Secret(String(line))
+        return try SecretFile.read(surroundings.absolute(passwordFile))
     }
 }
 
@@ -56,6 +51,7 @@ struct RecoveryKitVerb: ParsableCommand {
         let path = surroundings.absolute(output)
         let kit = try RecoveryKit.collect(from: options.stateDirectory, password: secret, time: surroundings.time)
         try kit.write(to: path)
+        try KitRecord(kit).write(options.stateDirectory)
         surroundings.output.error("The recovery kit of \(kit.projects.count) projects is in \(path).")
         surroundings.output.error("WARNING: \(kit.note)")
     }
@@ -109,6 +105,8 @@ struct CatalogueRebuildVerb: ParsableCommand {
                 surroundings.output.error("Warning: no site that was reached has backup \(id)")
             }
         }
+        // There is a kit, and whether it is good for the sites as they are now can be told by this.
+        try KitRecord(kit).write(home)
         surroundings.output.error("Start holdfast serve, activate an environment, and restore a backup into it.")
     }
 

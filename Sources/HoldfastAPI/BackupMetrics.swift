@@ -1,13 +1,26 @@
 import Foundation
-import HoldfastAPI
 
 /// One environment's backups in the text format of Prometheus.
 ///
 /// Source: https://prometheus.io/docs/instrumenting/exposition_formats/, version 0.0.4.
-struct BackupMetrics: Sendable {
+package struct BackupMetrics: Sendable {
+    /// Of an exposition in this format.
+    package static let contentType = "text/plain; version=0.0.4; charset=utf-8"
+
     let labels: [(name: String, value: String)]
     let last: API.Backup?
     let retention: API.Retention
+
+    /// - Parameters:
+    ///   - project: its id; the other names as the API has them.
+    ///   - last: the newest backup that is listed.
+    package init(
+        project: String, environment: String, type: String, last: API.Backup?, retention: API.Retention
+    ) {
+        labels = [("project", project), ("environment", environment), ("type", type)]
+        self.last = last
+        self.retention = retention
+    }
 
     private struct Metric: Sendable {
         var name: String
@@ -25,6 +38,10 @@ struct BackupMetrics: Sendable {
             name: "backup_overdue_seconds", type: "gauge",
             help: "Since the first automated backup that should be there and is not."
         ) { Double($0.retention.overdueSeconds) },
+        Metric(
+            name: "backup_last_drill_timestamp_seconds", type: "gauge",
+            help: "When a backup was last really restored, aside or for good."
+        ) { $0.retention.lastDrillAt?.timeIntervalSince1970 },
         Metric(name: "backup_attempts_total", type: "counter", help: "Backups that were tried.") {
             Double($0.retention.attempts)
         },
@@ -45,7 +62,8 @@ struct BackupMetrics: Sendable {
         },
     ]
 
-    static func text(_ environments: [BackupMetrics]) -> String {
+    /// Of all environments: each metric once, with a line for each environment.
+    package static func text(_ environments: [BackupMetrics]) -> String {
         var text = ""
         for metric in all {
             text += "# HELP \(metric.name) \(metric.help)\n# TYPE \(metric.name) \(metric.type)\n"
