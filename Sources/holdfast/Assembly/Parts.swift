@@ -46,8 +46,8 @@ final class Parts: Sendable {
         var limits = SchedulerLimits()
         limits.drillEvery = settings.drillDays.map { $0 * 86_400 }
         let scheduler = Scheduler(
-            catalogue: catalogue, desk: desk, time: house.time, grace: house.deletionGrace, limits: limits,
-            clocks: clocks, logger: Logger(label: "holdfast.scheduler"))
+            catalogue: catalogue, desk: desk, time: house.time, grace: house.deletionGrace, clocks: clocks,
+            limits: limits, logger: Logger(label: "holdfast.scheduler"))
         self.scheduler = scheduler
         notifier = Notifier(
             catalogue: catalogue, channels: settings.notifications ?? [], time: house.time,
