@@ -155,6 +155,8 @@ struct ConsistentPoint {
     private func markLive(_ sessions: ServiceSessions, _ staging: Staging) throws -> LiveSkew {
         let taken = Mutex<[(name: String, at: Date)]>([])
         let time = house.time
+        // A mark is taken some time before it is known to be taken.
+        let begun = time.now()
         let record: @Sendable (String) -> Void = { name in taken.withLock { $0.append((name, time.now())) } }
         _ = try inParallel(
             sessions.all.map { name, _ in
@@ -168,9 +170,8 @@ struct ConsistentPoint {
             record("\(mount.app)/\(mount.path)")
         }
         let marks = taken.withLock { $0 }
-        let now = time.now()
         let skew = LiveSkew(
-            firstMarkAt: marks.map(\.at).min() ?? now, lastMarkAt: marks.map(\.at).max() ?? now,
+            firstMarkAt: begun, lastMarkAt: marks.map(\.at).max() ?? begun,
             order: marks.map(\.name))
         context.log("live, marks within \(Int(skew.milliseconds.rounded(.up))) ms")
         return skew
