@@ -29,7 +29,7 @@ package struct LedgerSets: Sendable, Decodable {
     package var databaseIDs: Set<String> { Set(database.map(\.id)) }
     package var fileIDs: Set<String> { Set(file.map(\.id)) }
 
-    /// What differs between the database and each other place, such as `journal lacks 7:load-3`; empty if all are equal.
+    /// What differs between the database and each other place, such as `journal lacks 7:load-3`; empty if nothing does.
     package var differences: [String] {
         let expected = Set(database)
         return others.flatMap { name, events in

@@ -34,6 +34,12 @@ final class RecordingOperations: Operations {
         self.time = time
     }
 
+    func backupForecast(of environment: Environment) throws -> API.BackupForecast {
+        API.BackupForecast(
+            mounts: [API.BackupForecast.Mount(name: "ledger/files", watched: true, shared: false)],
+            services: ["db"], holds: [90, 30, 60])
+    }
+
     func siteStates(of project: ProjectID) -> [SiteState] { states.withLock { $0 } }
 
     func set(siteStates: [SiteState]) { states.withLock { $0 = siteStates } }
