@@ -15,7 +15,7 @@ package struct BackupForecast: Sendable {
 
     /// - Throws: `conflict` if the environment is not active or nothing is deployed in it.
     package init(environment: Environment, house: House) throws {
-        let source = try BackupSource(environment: environment, house: house)
+        let source = try BackupSource(environment: environment, house: house, patience: .zero)
         let staging = try Staging(in: source.layout.stagingDirectory, named: "forecast-\(BackupID.random())")
         defer { staging.remove() }
         mounts = try source.distinctMounts.map { mount in

@@ -149,16 +149,17 @@ package struct HoldBench: Sendable {
         let marked = holds.map { $0.marksAtMilliseconds.values.max() ?? $0.frozenAtMilliseconds }
         return HoldRow(
             files: wanted.files, databaseMB: wanted.databaseMB, filesystem: filesystem, services: services,
-            n: holds.count, holdP50: percentile(0.5, of: durations), holdP99: percentile(0.99, of: durations),
+            n: holds.count, holdP50: NearestRank.value(0.5, of: durations),
+            holdP99: NearestRank.value(0.99, of: durations),
             holdMax: durations.max() ?? 0, requestsHeld: holds.map(\.requestsHeld).reduce(0, +),
             dropped: load.dropped.count, refused: load.refused.count,
             furtherTries: holds.map { ($0.tries ?? 1) - 1 }.reduce(0, +),
-            load: Double(load.outcomes.count) / max(seconds ?? 1, 0.001), requestP50: percentile(0.5, of: free),
-            requestP99: percentile(0.99, of: free),
-            drainP50: percentile(0.5, of: holds.map(\.drainedAtMilliseconds)),
-            freezeP50: percentile(0.5, of: holds.map { $0.frozenAtMilliseconds - $0.drainedAtMilliseconds }),
-            marksP50: percentile(0.5, of: zip(holds, marked).map { $1 - $0.frozenAtMilliseconds }),
-            releaseP50: percentile(0.5, of: zip(holds, marked).map { $0.heldForMilliseconds - $1 }))
+            load: Double(load.outcomes.count) / max(seconds ?? 1, 0.001), requestP50: NearestRank.value(0.5, of: free),
+            requestP99: NearestRank.value(0.99, of: free),
+            drainP50: NearestRank.value(0.5, of: holds.map(\.drainedAtMilliseconds)),
+            freezeP50: NearestRank.value(0.5, of: holds.map { $0.frozenAtMilliseconds - $0.drainedAtMilliseconds }),
+            marksP50: NearestRank.value(0.5, of: zip(holds, marked).map { $1 - $0.frozenAtMilliseconds }),
+            releaseP50: NearestRank.value(0.5, of: zip(holds, marked).map { $0.heldForMilliseconds - $1 }))
     }
 }
 

@@ -74,10 +74,3 @@ enum HoldTable {
         }.joined(separator: "  ")
     }
 }
-
-/// The value that this share of the others did not pass: the nearest rank. 0 without any.
-func percentile(_ share: Double, of values: [Double]) -> Double {
-    let sorted = values.sorted()
-    guard !sorted.isEmpty else { return 0 }
-    return sorted[min(sorted.count - 1, max(0, Int((Double(sorted.count) * share).rounded(.up)) - 1))]
-}

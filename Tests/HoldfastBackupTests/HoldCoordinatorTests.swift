@@ -198,8 +198,8 @@ struct HoldCoordinatorTests {
         #expect(tries.count == 1)
         let closed = trace.all.count
         gate.drain = .drained(atMilliseconds: 1)
-        // The first look was at the first try.
-        gate.looks = [[], [stuck], [stuck], []]
+        // The first two looks were at the first try.
+        gate.looks = [[], [], [stuck], [stuck], []]
         let evidence = try HoldCoordinator(gate: gate, freezer: freezer, time: time)
             .hold(environment, limits: HoldLimits(), tries: &tries) { _ in }
         #expect(Array(trace.all[closed...].prefix(5)) == Array(repeating: "looked", count: 4) + ["gate closed"])

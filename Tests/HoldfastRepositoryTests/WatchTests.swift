@@ -67,11 +67,12 @@ import Testing
             var generator = SeededGenerator(seed: seed)
             let captured = try Captured { try RandomTree.makeMany($0, files: 80, using: &generator) }
             for _ in 0..<3 {
-                _ = try RandomTree.disturb(captured.data, using: &generator)
+                // What was done before may be in the way of some of it.
+                _ = try? RandomTree.disturb(captured.data, using: &generator)
                 _ = try captured.stage()
                 try captured.session.storeStaged()
             }
-            _ = try RandomTree.disturb(captured.data, using: &generator)
+            _ = try? RandomTree.disturb(captured.data, using: &generator)
             try captured.expectEqual()
             try captured.test.restic.check()
         }
