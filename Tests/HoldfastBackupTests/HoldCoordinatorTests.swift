@@ -235,6 +235,22 @@ struct HoldCoordinatorTests {
         #expect(moment.decide([blamed], waited: none, waitedInAll: much) == .giveUp(because: [blamed]))
     }
 
+    @Test func `rounds of pre-copy end when little is left, when it becomes no less, and at the limit`() {
+        func rounds(_ megabytes: [Int64]) -> Int {
+            var rounds = PreCopyRounds()
+            return (megabytes.firstIndex { !rounds.wantsAnother(bytes: $0 << 20, files: 1) } ?? -1) + 1
+        }
+        #expect(rounds([0]) == 1 && rounds([4]) == 1)
+        #expect(rounds([5, 1]) == 2)
+        #expect(rounds([500, 250, 100, 3]) == 4)
+        #expect(rounds([500, 251, 1]) == 2)
+        #expect(rounds([4000, 2000, 1000, 500, 250, 125]) == 5)
+        var many = PreCopyRounds()
+        // Many small files cost as much as a large one.
+        let wantsAnother = many.wantsAnother(bytes: 1000, files: 65)
+        #expect(wantsAnother)
+    }
+
     @Test func `the reason of a last try carries the first one`() {
         let first = HoldfastError(.unavailable, "the freeze was lost", cause: HoldfastError(.system, "no guard"))
         let last = HoldfastError(.timedOut, "not drained", hint: "Try again").after(first)

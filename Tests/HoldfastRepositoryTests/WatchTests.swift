@@ -1,3 +1,4 @@
+import CHoldfastFiles
 import Foundation
 import Glibc
 import HoldfastModel
@@ -160,6 +161,27 @@ import Testing
         try session.storeStaged()
         let finished = try session.finish(TestRepository.info())
         #expect(try test.repository.file(snapshot: finished.id, path: "/data/mapped") == Array("two".utf8))
+    }
+
+    @Test func `an event that tells of lost ones is understood, and one that is cut off ends the reading`() {
+        // Of fanotify_event_metadata: event_len, vers, reserved, metadata_len, mask, fd, pid.
+        func event(length: UInt8, mask: UInt8) -> [UInt8] {
+            [length, 0, 0, 0, 3, 0, 24, 0, 0, mask] + [UInt8](repeating: 0, count: 6)
+                + [255, 255, 255, 255, 1, 0, 0, 0]
+        }
+        var change = holdfast_change()
+        // FAN_Q_OVERFLOW is 0x4000.
+        let overflow = event(length: 24, mask: 0x40)
+        #expect(holdfast_next_change(overflow, overflow.count, 0, &change) == 24 && change.is_lost == 1)
+        #expect(holdfast_next_change(overflow, overflow.count, 24, &change) == 0)
+        // One that names no directory cannot be placed.
+        let nameless = event(length: 24, mask: 0)
+        #expect(holdfast_next_change(nameless, nameless.count, 0, &change) == 24 && change.is_lost == 1)
+        for length: UInt8 in [0, 23, 25, 255] {
+            let damaged = event(length: length, mask: 0)
+            #expect(holdfast_next_change(damaged, damaged.count, 0, &change) == 0)
+        }
+        #expect(holdfast_next_change(overflow, 23, 0, &change) == 0)
     }
 
     @Test(.enabled(if: geteuid() == 0, "needs a file system of its own"))
