@@ -3,7 +3,7 @@ CONFIGURATION ?= release
 SWIFT_BUILD = swift build -c $(CONFIGURATION)
 BINARY = .build/$(CONFIGURATION)/holdfast
 
-.PHONY: demo test build check lint format bench fuzz crash clean dependencies help
+.PHONY: demo test build check lint format bench bench-hold oracle fuzz crash clean dependencies help
 
 help:
 	@echo "make demo     the whole story on a real environment, left running until interrupted (ONCE=1 ends by itself)"
@@ -12,6 +12,8 @@ help:
 	@echo "make check    format, arrows, budgets"
 	@echo "make format   formats the sources in place"
 	@echo "make bench    with restic and borg, by estimate fifty minutes (QUICK=1: two)"
+	@echo "make bench-hold  how long requests are held, by files, database and file system (ARGS=\"--files 1000 --n 5\": one row)"
+	@echo "make oracle   consistent backups under full load, each restored and judged (ROUNDS=200, LIVE=10)"
 	@echo "make fuzz     hostile bytes for every parser of the engine, for SECONDS=120"
 	@echo "make crash    the long versions of the engine's proofs, by estimate an hour"
 	@echo "A first build takes about ten minutes on two cores; later ones seconds."
@@ -47,6 +49,15 @@ format:
 bench:
 	@Scripts/install-dependencies bench
 	$(MAKE) -C Benchmarks bench
+
+# Without ARGS all rows on images of ext4, XFS and btrfs, which takes root, mkfs of each, and hours.
+bench-hold: build
+	$(SWIFT_BUILD) --product HoldfastProof
+	.build/$(CONFIGURATION)/HoldfastProof bench-hold $(or $(ARGS),--output Benchmarks/hold.json)
+
+oracle: build
+	$(SWIFT_BUILD) --product HoldfastProof
+	.build/$(CONFIGURATION)/HoldfastProof oracle --rounds $(or $(ROUNDS),200) --live $(or $(LIVE),10)
 
 # Findings, and the input at hand if a parser crashes, are in fuzz-findings/.
 fuzz: dependencies

@@ -142,9 +142,10 @@ let package = Package(
             ],
             linkerSettings: selfContained),
 
-        // MARK: Proofs: the engine in processes of its own, for tests, and the fuzzer; not installed
+        // MARK: Proofs: the engine in processes of its own, the fuzzer, the oracle, the hold's benchmark; not installed
         .executableTarget(
-            name: "HoldfastProof", dependencies: ["HoldfastBlobStore", "HoldfastModel", "HoldfastRepository"],
+            name: "HoldfastProof",
+            dependencies: ["HoldfastBlobStore", "HoldfastDemo", "HoldfastModel", "HoldfastRepository"],
             linkerSettings: selfContained),
 
         // MARK: Tests

@@ -109,6 +109,43 @@ extension API {
         }
     }
 
+    /// `GET …/backup`: our addition. It would be let in now; how its point in time would be taken.
+    package struct BackupForecast: Codable, Sendable {
+        package var allowed = true
+        package var mounts: [Mount]
+        /// Names of the services that would be marked.
+        package var services: [String]
+        /// What the last consistent backups held, in milliseconds; null without any.
+        @Nullable package var holdMilliseconds: Double?
+        @Nullable package var longestHoldMilliseconds: Double?
+        /// How many these were.
+        package var holds: Int
+
+        package struct Mount: Codable, Sendable {
+            /// App and path, such as `ledger/files`.
+            package var name: String
+            /// What changed is told by the kernel, and not looked for in all files.
+            package var watched: Bool
+            /// What changed is shared with the copy, and not copied.
+            package var shared: Bool
+
+            package init(name: String, watched: Bool, shared: Bool) {
+                self.name = name
+                self.watched = watched
+                self.shared = shared
+            }
+        }
+
+        /// - Parameter holds: how long the last consistent backups held, in milliseconds.
+        package init(mounts: [Mount], services: [String], holds: [Double]) {
+            self.mounts = mounts
+            self.services = services
+            self.holds = holds.count
+            holdMilliseconds = holds.isEmpty ? nil : holds.sorted()[(holds.count - 1) / 2]
+            longestHoldMilliseconds = holds.max()
+        }
+    }
+
     /// `POST …/backup`.
     package struct BackupInput: Codable, Sendable {
         /// False for a live backup, which does not hold requests; left out means true.

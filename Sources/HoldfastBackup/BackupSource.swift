@@ -22,8 +22,10 @@ struct BackupSource: Sendable {
     let mounts: [Mount]
     let services: [String: ServiceInstance]
 
-    /// - Throws: `conflict` if the environment is not active or nothing is deployed in it.
-    init(environment: Environment, house: House) throws {
+    /// - Parameter patience: for services that are just starting, or whose supervisor is, as after a crash of either.
+    /// - Throws: `conflict` if the environment is not active or nothing is deployed in it, `unavailable` if a service
+    ///   does not run.
+    init(environment: Environment, house: House, patience: Duration = .seconds(20)) throws {
         guard environment.status == .active else {
             throw HoldfastError(
                 .conflict, "environment \(environment.name) is \(environment.status.rawValue), not active",
@@ -41,7 +43,7 @@ struct BackupSource: Sendable {
         let configuration = try EnvironmentConfiguration.parse(
             current.deployment.configuration, file: ".upsun/config.yaml")
         mounts = try Self.mounts(current, configuration, layout)
-        services = try house.supervisors.client(environment.id).status().instances(layout: layout, current: current)
+        services = try Self.services(environment.id, (layout, current), house, patience)
     }
 
     /// One mount for each directory.
@@ -61,6 +63,22 @@ struct BackupSource: Sendable {
     func appFilter(_ app: String) -> CaptureFilter {
         let links = Set((current.mounts[app] ?? [:]).keys)
         return CaptureFilter(excludes: { links.contains($0) })
+    }
+
+    private static func services(
+        _ environment: EnvironmentID, _ live: (layout: EnvironmentLayout, current: CurrentState), _ house: House,
+        _ patience: Duration
+    ) throws -> [String: ServiceInstance] {
+        let client = try house.supervisors.client(environment)
+        let deadline = house.time.monotonicNanoseconds() + patience.nanoseconds
+        while true {
+            do {
+                return try client.status().instances(layout: live.layout, current: live.current)
+            } catch let error as HoldfastError where error.code == .unavailable {
+                guard house.time.monotonicNanoseconds() < deadline else { throw error }
+                Thread.sleep(forTimeInterval: 0.1)
+            }
+        }
     }
 
     private static func mounts(

@@ -22,7 +22,12 @@ struct ConsistentPoint {
                 throw error.after(attempts.firstFailure)
             }
             defer { sessions.close() }
-            do { try preCopy(sessions, &manifest) } catch let error as HoldfastError {
+            let mounts = MountStaging(
+                mounts: source.distinctMounts, session: session, staging: staging, log: { context.log($0) })
+            do {
+                try preCopy(sessions, &manifest)
+                try mounts.preCopyAgain()
+            } catch let error as HoldfastError {
                 throw error.after(attempts.firstFailure)
             }
             house.reached(.backupPreCopied)
@@ -30,12 +35,12 @@ struct ConsistentPoint {
                 var evidence: HoldEvidence?
                 // A hold that ended before its marks leaves sessions and pre-copy as good as they were.
                 while evidence == nil, sessions.isFresh {
-                    evidence = try hold(sessions, staging, &attempts)
+                    evidence = try hold(sessions, mounts, &attempts)
                 }
                 guard let evidence else { continue }
                 manifest.hold = evidence
             } else {
-                manifest.skew = try markLive(sessions, staging)
+                manifest.skew = try markLive(sessions, mounts)
             }
             house.reached(.backupReleased)
             try copyOut(sessions, staging, &manifest)
@@ -59,7 +64,7 @@ struct ConsistentPoint {
             context.progress(70 * done / max(total, 1))
         }
         for mount in source.distinctMounts {
-            let statistics = try session.capture(mount.directory, as: mount.treePath, filter: CaptureFilter())
+            let statistics = try session.capture(mount.directory, as: mount.treePath, willBeStaged: true)
             for sharer in source.mounts where sharer.treePath == mount.treePath {
                 manifest.mounts[sharer.app, default: [:]][sharer.path] = MountManifest(
                     path: mount.treePath, source: mount.source, files: statistics.files, bytes: statistics.bytes)
@@ -84,13 +89,13 @@ struct ConsistentPoint {
     /// - Returns: the evidence of an unbroken hold; nil if it broke and may be tried again.
     /// - Throws: when it failed for good, or on the last try; the first failure is part of the reason.
     private func hold(
-        _ sessions: ServiceSessions, _ staging: Staging, _ attempts: inout Attempts
+        _ sessions: ServiceSessions, _ mounts: MountStaging, _ attempts: inout Attempts
     ) throws -> HoldEvidence? {
         attempts.count += 1
         let begun = attempts.tries.count
         let failure: HoldfastError
         do {
-            let evidence = try holdStill(sessions, staging, &attempts.tries)
+            let evidence = try holdStill(sessions, mounts, &attempts.tries)
             context.log(evidence.summary)
             if evidence.unbroken { return evidence }
             failure = HoldfastError(
@@ -110,7 +115,7 @@ struct ConsistentPoint {
 
     /// The hold itself. The session's threads go on while it waits for a good moment, and stand still after that.
     private func holdStill(
-        _ sessions: ServiceSessions, _ staging: Staging, _ tries: inout HoldTries
+        _ sessions: ServiceSessions, _ mounts: MountStaging, _ tries: inout HoldTries
     ) throws -> HoldEvidence {
         let coordinator = HoldCoordinator(
             gate: house.gate, freezer: house.freezer, time: house.time,
@@ -121,14 +126,14 @@ struct ConsistentPoint {
             source.environment.id, limits: house.holdLimits, tries: &tries, closes: { session.pauseWork() }
         ) { scope in
             house.reached(.backupFrozen)
-            try mark(sessions, staging) { scope.marked($0) }
+            try mark(sessions, mounts) { scope.marked($0) }
             house.reached(.backupMarked)
         }
     }
 
     /// The marks: every service in parallel, and beside them, on this thread, the changed files of every mount.
     private func mark(
-        _ sessions: ServiceSessions, _ staging: Staging, taken: @escaping @Sendable (String) -> Void
+        _ sessions: ServiceSessions, _ mounts: MountStaging, taken: @escaping @Sendable (String) -> Void
     ) throws {
         let work = sessions.all.map { name, _ -> @Sendable () throws -> Void in
             { [sessions] in
@@ -136,25 +141,15 @@ struct ConsistentPoint {
                 taken(name)
             }
         }
-        try inParallel(work) {
-            for mount in source.distinctMounts {
-                let staged = try session.stageChanges(of: mount.treePath, into: staging.directory(for: mount))
-                taken("\(mount.app)/\(mount.path)")
-                guard staged.unstable.isEmpty else {
-                    throw HoldfastError(
-                        .timedOut,
-                        "files of mount \(mount.app)/\(mount.path) changed in the hold: "
-                            + staged.unstable.prefix(3).joined(separator: ", "),
-                        hint: "Look for a process outside of the environment that writes into the mount")
-                }
-            }
-        }
+        try inParallel(work) { try mounts.mark(isHeld: true, taken: taken) }
     }
 
     /// Databases first, files second: at worst there are files that no row knows about.
-    private func markLive(_ sessions: ServiceSessions, _ staging: Staging) throws -> LiveSkew {
+    private func markLive(_ sessions: ServiceSessions, _ mounts: MountStaging) throws -> LiveSkew {
         let taken = Mutex<[(name: String, at: Date)]>([])
         let time = house.time
+        // A mark is taken some time before it is known to be taken.
+        let begun = time.now()
         let record: @Sendable (String) -> Void = { name in taken.withLock { $0.append((name, time.now())) } }
         _ = try inParallel(
             sessions.all.map { name, _ in
@@ -163,14 +158,10 @@ struct ConsistentPoint {
                     record(name)
                 }
             })
-        for mount in source.distinctMounts {
-            _ = try session.stageChanges(of: mount.treePath, into: staging.directory(for: mount))
-            record("\(mount.app)/\(mount.path)")
-        }
+        try mounts.mark(isHeld: false, taken: record)
         let marks = taken.withLock { $0 }
-        let now = time.now()
         let skew = LiveSkew(
-            firstMarkAt: marks.map(\.at).min() ?? now, lastMarkAt: marks.map(\.at).max() ?? now,
+            firstMarkAt: begun, lastMarkAt: marks.map(\.at).max() ?? begun,
             order: marks.map(\.name))
         context.log("live, marks within \(Int(skew.milliseconds.rounded(.up))) ms")
         return skew

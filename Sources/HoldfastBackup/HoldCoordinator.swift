@@ -29,6 +29,10 @@ package final class HoldScope: Sendable {
 /// Whatever the body does, processes are thawed and the gate is opened before this returns; if this process dies,
 /// both leases end with its connections; if it stands still, the freeze's lease ends before the gate's.
 package struct HoldCoordinator: Sendable {
+    /// A load of requests that are older than this does not get lighter by waiting for more than a moment.
+    private static let settledMilliseconds = 40.0
+    private static let looksToSettle = 20
+
     package let gate: any RequestGate
     package let freezer: any ProcessFreezer
     package let time: any TimeSource
@@ -62,6 +66,7 @@ package struct HoldCoordinator: Sendable {
     ) throws -> HoldEvidence {
         try awaitGoodMoment(environment, limits, &tries)
         closes()
+        try settle(environment)
         // The freeze's connection is made first: nothing that can be done before belongs into the hold.
         let freeze = try freezer.beginFreeze(environment, lease: limits.lease - limits.lead)
         let closing = time.monotonicNanoseconds()
@@ -150,6 +155,15 @@ package struct HoldCoordinator: Sendable {
                 }
                 Thread.sleep(forTimeInterval: 0.05)
             }
+        }
+    }
+
+    /// What our own work has kept from the processor ends with the gate open instead of closed: a drain waits for it.
+    private func settle(_ environment: EnvironmentID) throws {
+        for _ in 0..<Self.looksToSettle {
+            let oldest = try gate.running(environment).map(\.milliseconds).max() ?? 0
+            if oldest < Self.settledMilliseconds { return }
+            Thread.sleep(forTimeInterval: 0.015)
         }
     }
 

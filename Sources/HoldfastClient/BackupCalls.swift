@@ -37,6 +37,13 @@ extension APIClient {
         try await operate("backup", on: environment, body: API.BackupInput(safe: safe))
     }
 
+    /// How the point in time of a backup would be taken now.
+    ///
+    /// - Throws: the refusal that the backup would meet.
+    package func backupForecast(of environment: Resource<API.Environment>) async throws -> API.BackupForecast {
+        try await send(Call("GET", "\(environment.link("self"))/backup")).decode()
+    }
+
     /// Asks for a restore.
     ///
     /// - Throws: the server's reason if it is not let in.

@@ -59,7 +59,7 @@ final class DemoHouse: @unchecked Sendable {
     }
 
     /// Commits the ledger in that version and pushes it, as a user would.
-    func push(version: Int) throws {
+    func push(version: Int, to branch: String = "main") throws {
         if !FileManager.default.fileExists(atPath: checkout) {
             try FileManager.default.copyItem(atPath: options.example, toPath: checkout)
             try git(["init", "--quiet", "--initial-branch=main"])
@@ -71,48 +71,69 @@ final class DemoHouse: @unchecked Sendable {
         try text.write(toFile: file, atomically: true, encoding: .utf8)
         try git(["add", "--all"])
         try git(["commit", "--quiet", "--allow-empty", "--message", "Ledger, version \(version)"])
-        try git(["push", "--quiet", "holdfast", "main"])
+        try git(["push", "--quiet", "holdfast", "HEAD:refs/heads/\(branch)"])
     }
 
-    /// URL of the environment, with a slash at its end.
-    func address() throws -> String {
+    /// Identity and directory of an environment.
+    private func environment(_ name: String) throws -> (identity: EnvironmentIdentity, directory: String) {
         let environments = "\(options.home)/environments"
-        guard let id = try FileManager.default.contentsOfDirectory(atPath: environments).first else {
-            throw HoldfastError(.notFound, "there is no environment")
+        for id in try FileManager.default.contentsOfDirectory(atPath: environments) {
+            let directory = "\(environments)/\(id)"
+            if let identity = try? EnvironmentIdentity.read(from: directory), identity.name == name {
+                return (identity, directory)
+            }
         }
-        return "http://\(try EnvironmentIdentity.read(from: "\(environments)/\(id)").host)/"
+        throw HoldfastError(.notFound, "there is no environment '\(name)'")
     }
 
-    /// Deletes every second row and overwrites the file, behind the app's back.
-    func damage() throws {
-        let environments = "\(options.home)/environments"
-        guard let id = try FileManager.default.contentsOfDirectory(atPath: environments).first else {
-            throw HoldfastError(.notFound, "there is no environment to damage")
-        }
-        let directory = "\(environments)/\(id)"
-        let state = try JSONDecoder().decode(
-            CurrentState.self, from: Data(contentsOf: URL(fileURLWithPath: "\(directory)/current.json")))
-        guard let mount = state.mounts["ledger"]?["files"], let environment = EnvironmentID(id) else {
-            throw HoldfastError(.notFound, "the ledger has no mount 'files'")
-        }
-        try "0\tby\taccident\n".write(
-            toFile: "\(directory)/\(mount)/events.log", atomically: false, encoding: .utf8)
+    /// URL of an environment, with a slash at its end.
+    func address(of name: String = "main") throws -> String { "http://\(try environment(name).identity.host)/" }
+
+    /// What is live in an environment, and where that lies.
+    func live(of name: String = "main") throws -> (layout: EnvironmentLayout, state: CurrentState) {
         let layout = EnvironmentLayout(
-            home: options.home, run: RunDirectory.path(home: options.home), environment: environment)
+            home: options.home, run: RunDirectory.path(home: options.home),
+            environment: try environment(name).identity.environment)
+        guard let state = try layout.readCurrent() else {
+            throw HoldfastError(.notFound, "nothing is deployed in environment '\(name)'")
+        }
+        return (layout, state)
+    }
+
+    /// Directory of one of the ledger's mounts.
+    func mount(_ path: String, of name: String = "main") throws -> String {
+        let (layout, state) = try live(of: name)
+        guard let mount = state.mounts["ledger"]?[path] else {
+            throw HoldfastError(.notFound, "the ledger has no mount '\(path)'")
+        }
+        return try layout.absolute(mount)
+    }
+
+    /// Runs statements in the ledger's database, behind the app's back.
+    func query(_ statements: String) throws {
+        let (layout, state) = try live()
         let instances = try SupervisorClient(socketPath: layout.socket).status()
             .instances(layout: layout, current: state)
         guard let database = instances["db"] else { throw HoldfastError(.notFound, "there is no service 'db'") }
         _ = try Self.capture(
             "/usr/bin/psql",
             [
-                "-h", database.runDirectory, "-p", String(database.port), "-U", "holdfast", "-d", "main", "-qc",
-                "DELETE FROM event WHERE number % 2 = 0",
+                "-h", database.runDirectory, "-p", String(database.port), "-U", "holdfast", "-d", "main", "-v",
+                "ON_ERROR_STOP=1", "-qc", statements,
             ], environment: [:])
     }
 
+    /// Deletes every second row and overwrites the file.
+    func damage() throws {
+        try "0\tby\taccident\n".write(
+            toFile: "\(try mount("files"))/events.log", atomically: false, encoding: .utf8)
+        try query("DELETE FROM event WHERE number % 2 = 0")
+    }
+
     /// What the ledger says of itself.
-    func ledger() throws -> LedgerSets {
-        let text = try Self.capture("/usr/bin/curl", ["-sS", "--fail", "\(try address())sets"], environment: nil)
+    func ledger(of name: String = "main") throws -> LedgerSets {
+        let text = try Self.capture(
+            "/usr/bin/curl", ["-sS", "--fail", "\(try address(of: name))sets"], environment: nil)
         return try JSONDecoder().decode(LedgerSets.self, from: Data(text.utf8))
     }
 

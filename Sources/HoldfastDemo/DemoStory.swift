@@ -101,16 +101,10 @@ package struct DemoStory: Sendable {
 
     /// Puts the load on, takes the backup in the middle of it.
     private func backUpUnderLoad(_ house: DemoHouse) async throws -> (LoadSummary, API.Backup) {
-        // Not every resolver knows that names below localhost are this machine.
-        let address = try house.address()
-        guard let host = URL(string: address)?.host(), let port = URL(string: address)?.port else {
-            throw HoldfastError(.internalFault, "'\(address)' is no URL with a port")
-        }
-        var plan = LoadPlan(url: "http://127.0.0.1:\(port)/events", host: "\(host):\(port)")
+        var plan = try house.loadPlan(prefix: "demo")
         plan.connections = options.connections
         plan.requestsPerSecond = options.requestsPerSecond
         plan.duration = .seconds(120)
-        plan.idPrefix = "demo"
         let generator = try LoadGenerator(plan, time: time)
         async let running = generator.run()
         do {

@@ -19,6 +19,8 @@ package struct LedgerSets: Sendable, Decodable {
     package let version: String
     package let database: [Event]
     package let file: [Event]
+    /// Every other place that has the events, such as the journal on another mount or further services.
+    package let places: [String: [Event]]
     /// Numbers of the events that the worker has tallied in its file.
     package let tally: [String]
     /// Ids that arrived a second time.
@@ -26,4 +28,25 @@ package struct LedgerSets: Sendable, Decodable {
 
     package var databaseIDs: Set<String> { Set(database.map(\.id)) }
     package var fileIDs: Set<String> { Set(file.map(\.id)) }
+
+    /// What differs between the database and each other place, such as `journal lacks 7:load-3`; empty if nothing does.
+    package var differences: [String] {
+        let expected = Set(database)
+        return others.flatMap { name, events in
+            let found = Set(events)
+            var said = expected.subtracting(found).map { "\(name) lacks \($0.number):\($0.id)" }.sorted()
+            said += found.subtracting(expected).map { "only \(name) has \($0.number):\($0.id)" }.sorted()
+            if events.count != found.count { said.append("\(name) has lines twice") }
+            return said
+        }
+    }
+
+    /// Events that are not in all places.
+    package var differingEvents: Set<Event> {
+        others.reduce(into: []) { $0.formUnion(Set(database).symmetricDifference($1.events)) }
+    }
+
+    private var others: [(name: String, events: [Event])] {
+        (places.map { ($0.key, $0.value) } + [("file", file)]).sorted { $0.0 < $1.0 }
+    }
 }

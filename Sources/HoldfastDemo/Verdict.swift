@@ -5,11 +5,23 @@ import HoldfastModel
 
 /// The oracle's judgements. Each says what it found, and throws if it is not what was promised.
 enum Verdict {
-    /// No request was lost in the hold, and none was run twice.
+    /// No request was lost in the hold, none was run twice, and there was one in it.
     static func everyRequestOnce(
-        _ load: LoadSummary, _ ledger: LedgerSets, say: (String) -> Void
+        _ load: LoadSummary, prefix: String = "demo-", _ ledger: LedgerSets, say: (String) -> Void
     ) throws {
-        let ours = ledger.database.map(\.id).filter { $0.hasPrefix("demo-") }
+        try noneLost(load, prefix: prefix, ledger, say: say)
+        guard !load.held.isEmpty else {
+            throw HoldfastError(.internalFault, "no request arrived in the hold, so it proves nothing")
+        }
+    }
+
+    /// No request was lost, and none was run twice.
+    ///
+    /// - Parameter prefix: of the ids of the load's requests.
+    static func noneLost(
+        _ load: LoadSummary, prefix: String, _ ledger: LedgerSets, say: (String) -> Void
+    ) throws {
+        let ours = ledger.database.map(\.id).filter { $0.hasPrefix(prefix) }
         let twice = ours.count - Set(ours).count + ledger.duplicates.count
         let missing = load.accepted.subtracting(ours)
         say(
@@ -23,9 +35,27 @@ enum Verdict {
                 "requests were lost or run twice: \(reasons.joined(separator: "; "))"
                     + (missing.isEmpty ? "" : "; answered and not in the ledger: \(missing.count)"))
         }
-        guard !load.held.isEmpty else {
-            throw HoldfastError(.internalFault, "no request arrived in the hold, so it proves nothing")
+    }
+
+    /// In a live backup the places may differ by the events whose requests ran between its first and its last mark.
+    ///
+    /// - Returns: how many differ.
+    static func live(_ ledger: LedgerSets, load: LoadSummary, backup: API.Backup) throws -> Int {
+        guard let skew = backup.skew else {
+            throw HoldfastError(.internalFault, "backup \(backup.id) has no record of its skew")
         }
+        let between = load.outcomes.filter { $0.sentAt <= skew.lastMarkAt && $0.endedAt >= skew.firstMarkAt }
+        let allowed = Set(between.map(\.id))
+        let differing = ledger.differingEvents
+        // A cron's event has no request whose times are known.
+        let others = differing.filter { $0.kind != "cron" && !allowed.contains($0.id) }
+        guard others.isEmpty else {
+            throw HoldfastError(
+                .damaged,
+                "events differ whose requests did not run within the skew of \(skew.milliseconds) ms: "
+                    + others.prefix(5).map(\.id).sorted().joined(separator: ", "))
+        }
+        return differing.count
     }
 
     /// The restored sets are equal in all places, hold everything from before the mark, and nothing from after it.
@@ -38,18 +68,20 @@ enum Verdict {
         let opened = hold.closedAt.addingTimeInterval(hold.heldForMilliseconds / 1000)
         let before = load.accepted(before: hold.closedAt)
         let after = load.sent(after: opened)
-        let numbers = Set(ledger.database.map { "\($0.number):\($0.id)" })
-        let fileNumbers = Set(ledger.file.map { "\($0.number):\($0.id)" })
         let lost = before.subtracting(ledger.databaseIDs)
         let intruders = after.intersection(ledger.databaseIDs)
-        say("Version \(ledger.version): \(numbers.count) events in the database, \(fileNumbers.count) in the file")
+        let counts = ledger.places.map { "\($0.value.count) in the \($0.key)" }.sorted()
+        say(
+            "Version \(ledger.version): \(ledger.database.count) events in the database, "
+                + (["\(ledger.file.count) in the file"] + counts).joined(separator: ", "))
         say("\(before.count) were answered before the gate closed, \(lost.count) of them are missing")
         say("\(after.count) were sent after it had opened, \(intruders.count) of them are there")
-        guard numbers == fileNumbers, lost.isEmpty, intruders.isEmpty, ledger.version == "1", !before.isEmpty else {
-            let difference = numbers.symmetricDifference(fileNumbers).sorted().prefix(5).joined(separator: ", ")
+        let differences = ledger.differences
+        guard differences.isEmpty, lost.isEmpty, intruders.isEmpty, ledger.version == "1", !before.isEmpty else {
+            let difference = differences.prefix(5).joined(separator: ", ")
             throw HoldfastError(
                 .damaged, "the oracle found a difference: \(difference.isEmpty ? "see the counts above" : difference)")
         }
-        say("Equal: database and file hold exactly the same events.")
+        say("Equal: the database and all files hold exactly the same events.")
     }
 }

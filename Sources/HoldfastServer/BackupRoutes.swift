@@ -21,7 +21,7 @@ enum BackupRoutes {
             KeepingRoutes.add(to: routes, below: "\(base)/backups/:backup")
         }
         routes.on(.post, "\(environment)/undo-restore", undoRestore)
-        EnvironmentRoutes.addQuestion(to: routes, "backup") { .backup($0, safe: true) }
+        routes.on(.get, "\(environment)/backup", forecast)
         EnvironmentRoutes.addQuestion(to: routes, "undo-restore") { .undoRestore($0) }
     }
 
@@ -30,6 +30,14 @@ enum BackupRoutes {
         let input = try call.input.decode(API.BackupInput.self)
         let environment = try call.environment()
         return try call.submit(.backup, .backup(environment.id, safe: input.safe ?? true), on: environment)
+    }
+
+    /// Whether a backup would be let in now, and what it would do; else the refusal. Changes nothing.
+    private static func forecast(_ call: Call) throws -> Reply {
+        let environment = try call.environment()
+        try call.principal.require(.admin, on: environment)
+        try call.operations.check(.backup(environment.id, safe: true))
+        return try .json(call.operations.backupForecast(of: environment))
     }
 
     /// Those of an environment that is there; of a name that is no environment any more, those of the gone ones.

@@ -14,6 +14,9 @@ package protocol Operations: Sendable {
     /// Throws what `submit` would throw for this operation now, and does nothing.
     func check(_ request: OperationRequest) throws
 
+    /// How the point in time of a consistent backup would be taken now, and how long it would hold. Changes nothing.
+    func backupForecast(of environment: Environment) throws -> API.BackupForecast
+
     /// Ends a project: environments, Git repository, and its backup repository on every site.
     ///
     /// - Parameter withProduction: its production environment may be active, and goes with all its data.

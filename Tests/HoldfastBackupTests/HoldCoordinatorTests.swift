@@ -145,7 +145,7 @@ struct HoldCoordinatorTests {
         _ = try coordinator.hold(
             environment, limits: HoldLimits(), tries: &tries, closes: { trace.add("closes") }, body: { _ in })
         // What stands still in the hold goes on until then.
-        #expect(Array(trace.all.prefix(5)) == ["looked", "looked", "looked", "closes", "gate closed"])
+        #expect(Array(trace.all.prefix(6)) == ["looked", "looked", "looked", "closes", "looked", "gate closed"])
         #expect(lines.all == ["Waiting with the gate open for POST /upload, 20.0 s."])
     }
 
@@ -168,6 +168,22 @@ struct HoldCoordinatorTests {
         #expect(tries.waited >= .seconds(60))
     }
 
+    @Test(arguments: [2, 200])
+    func `with the engine standing still, what it held up is given a moment before the gate closes`(looks: Int) throws {
+        let young = request(2, milliseconds: 10)
+        let old = request(1, milliseconds: 300)
+        let gate = ScriptedGate(trace: trace, looks: [[old]] + Array(repeating: [old], count: looks) + [[young]])
+        let coordinator = HoldCoordinator(gate: gate, freezer: ScriptedFreezer(trace: trace), time: ManualTime())
+        var tries = HoldTries()
+        let trace = trace
+        _ = try coordinator.hold(
+            environment, limits: HoldLimits(), tries: &tries, closes: { trace.add("closes") }, body: { _ in })
+        let closes = try #require(trace.all.firstIndex(of: "closes"))
+        let closed = try #require(trace.all.firstIndex(of: "gate closed"))
+        // A load that does not get lighter keeps nobody waiting.
+        #expect(closed - closes - 1 == min(looks + 1, 20))
+    }
+
     @Test func `a request that blocked a drain is waited for before the next, and all tries are counted`() throws {
         let time = ManualTime()
         let stuck = request(9, milliseconds: 300)
@@ -182,11 +198,11 @@ struct HoldCoordinatorTests {
         #expect(tries.count == 1)
         let closed = trace.all.count
         gate.drain = .drained(atMilliseconds: 1)
-        // The first look was at the first try.
-        gate.looks = [[], [stuck], [stuck], []]
+        // The first two looks were at the first try.
+        gate.looks = [[], [], [stuck], [stuck], []]
         let evidence = try HoldCoordinator(gate: gate, freezer: freezer, time: time)
             .hold(environment, limits: HoldLimits(), tries: &tries) { _ in }
-        #expect(Array(trace.all[closed...].prefix(4)) == ["looked", "looked", "looked", "gate closed"])
+        #expect(Array(trace.all[closed...].prefix(5)) == Array(repeating: "looked", count: 4) + ["gate closed"])
         #expect(evidence.tries == 2)
         #expect(evidence.heldInAllMilliseconds == 24)
     }
@@ -217,6 +233,22 @@ struct HoldCoordinatorTests {
         let blamed = request(7, milliseconds: 10)
         #expect(moment.decide([blamed], waited: .seconds(50), waitedInAll: none) == .wait(for: [blamed]))
         #expect(moment.decide([blamed], waited: none, waitedInAll: much) == .giveUp(because: [blamed]))
+    }
+
+    @Test func `rounds of pre-copy end when little is left, when it becomes no less, and at the limit`() {
+        func rounds(_ megabytes: [Int64]) -> Int {
+            var rounds = PreCopyRounds()
+            return (megabytes.firstIndex { !rounds.wantsAnother(bytes: $0 << 20, files: 1) } ?? -1) + 1
+        }
+        #expect(rounds([0]) == 1 && rounds([4]) == 1)
+        #expect(rounds([5, 1]) == 2)
+        #expect(rounds([500, 250, 100, 3]) == 4)
+        #expect(rounds([500, 251, 1]) == 2)
+        #expect(rounds([4000, 2000, 1000, 500, 250, 125]) == 5)
+        var many = PreCopyRounds()
+        // Many small files cost as much as a large one.
+        let wantsAnother = many.wantsAnother(bytes: 1000, files: 65)
+        #expect(wantsAnother)
     }
 
     @Test func `the reason of a last try carries the first one`() {

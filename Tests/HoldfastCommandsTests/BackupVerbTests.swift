@@ -18,6 +18,28 @@ import Testing
         #expect(post?.body == #"{"safe":true}"#)
     }
 
+    @Test(arguments: [true, false])
+    func `backup:create --dry-run says how the point would be taken, and asks for nothing`(known: Bool) async throws {
+        var replies = ReplyFixture.house
+        let holds = known ? #""hold_milliseconds":60.4,"longest_hold_milliseconds":90,"holds":3"# : #""holds":0"#
+        let mounts =
+            #"[{"name":"ledger/files","watched":true,"shared":false},"#
+            + #"{"name":"ledger/media","watched":false,"shared":true}]"#
+        replies["GET \(base)/backup"] = .init(
+            200, #"{"allowed":true,"mounts":\#(mounts),"services":["db"],\#(holds)}"#)
+        let run = try await CommandFixture.run(["backup:create", "--dry-run"] + where_, replies: replies)
+        #expect(run.status == .success)
+        #expect(run.out.contains("mount ledger/files: files that the kernel tells were touched are copied aside\n"))
+        #expect(run.out.contains("those that changed are shared with a copy\n"))
+        #expect(run.out.contains("service db: "))
+        #expect(
+            run.out.contains(
+                known
+                    ? "expected hold: 60 ms (3 consistent backups, longest 90 ms)\n"
+                    : "expected hold: unknown"))
+        #expect(!run.requests.contains { $0.method == "POST" && $0.path == base + "/backup" })
+    }
+
     @Test func `what the log said is not said again`() async throws {
         var replies = ReplyFixture.house
         replies["GET /projects/shopshopshop2/activities/a1/log"] = ReplyFixture.log(

@@ -158,6 +158,9 @@ import Testing
             let allowed = try await client.get(bench.path("/environments/main/backup"))
             #expect(allowed.status == 200)
             #expect(allowed.json["allowed"] == true)
+            // What a backup would do, for --dry-run.
+            #expect(allowed.json["hold_milliseconds"] == 60 && allowed.json["longest_hold_milliseconds"] == 90)
+            #expect(allowed.json["services"] == ["db"])
             let refused = try await client.get(bench.path("/environments/main/backup"), as: "viewer")
             #expect(refused.status == 403)
             #expect(refused.message.contains("viewer"))

@@ -37,6 +37,11 @@ final class RecordingOperations: Operations {
     /// By how many seconds the wall clock is wrong.
     let clockError = Mutex(0.0)
     func lockTime(_ now: Date) -> Date { now.addingTimeInterval(-clockError.withLock { $0 }) }
+    func backupForecast(of environment: Environment) throws -> API.BackupForecast {
+        API.BackupForecast(
+            mounts: [API.BackupForecast.Mount(name: "ledger/files", watched: true, shared: false)],
+            services: ["db"], holds: [90, 30, 60])
+    }
 
     func siteStates(of project: ProjectID) -> [SiteState] { states.withLock { $0 } }
 

@@ -26,4 +26,7 @@ extension Installation {
         guard outcome.status == 0 else { throw Unexpected("\(arguments) ended: \(outcome.errors)") }
         try waitUntilStopped()
     }
+
+    /// Lets the server go on from the point at which it stands.
+    func goOn() { FileManager.default.createFile(atPath: "\(home)/go-on", contents: nil) }
 }

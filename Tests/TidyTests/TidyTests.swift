@@ -13,9 +13,9 @@ struct Tidy {
         "HoldfastGateway": 2, "HoldfastRetention": 2,
         "HoldfastClient": 3, "HoldfastRepository": 3,
         "HoldfastBackup": 4, "HoldfastCommands": 4,
-        "HoldfastDemo": 5, "HoldfastDoctor": 5, "HoldfastNotifications": 5, "HoldfastProof": 5,
-        "HoldfastRepositoryCommands": 5, "HoldfastScheduler": 5, "HoldfastServer": 5,
-        "holdfast": 6,
+        "HoldfastDemo": 5, "HoldfastDoctor": 5, "HoldfastNotifications": 5, "HoldfastRepositoryCommands": 5,
+        "HoldfastScheduler": 5, "HoldfastServer": 5,
+        "HoldfastProof": 6, "holdfast": 6,
         "HoldfastTestSupport": 4,
     ]
 

@@ -1,4 +1,4 @@
-"""The cron: writes an event of its own to both places."""
+"""The cron: writes an event of its own to every place."""
 
 import uuid
 
@@ -11,7 +11,7 @@ def main():
     with connection, connection.cursor() as cursor:
         number = store.insert(cursor, event_id, "cron", "stamped by the cron")
     connection.close()
-    store.append_line(store.EVENTS_FILE, f"{number}\t{event_id}\tcron")
+    store.record(number, event_id, "cron")
     print(f"stamped event {number}")
 
 

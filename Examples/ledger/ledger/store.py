@@ -1,4 +1,5 @@
-"""Where events go: one row in PostgreSQL and one line in a file on the mount, under the same number."""
+"""Where events go, under the same number: a row in PostgreSQL, a line in a file on one mount, and a line in the journal on
+another, which has a file for each thousand events."""
 
 import fcntl
 import os
@@ -10,6 +11,8 @@ from psycopg2 import pool
 FILES = os.path.join(os.environ.get("PLATFORM_APP_DIR", "."), "files")
 EVENTS_FILE = os.path.join(FILES, "events.log")
 TALLY_FILE = os.path.join(FILES, "tally.log")
+JOURNAL = os.path.join(os.environ.get("PLATFORM_APP_DIR", "."), "journal")
+JOURNAL_PAGE = 1000
 
 
 def connect():
@@ -61,6 +64,13 @@ def append_line(path, line):
         file.write(line.encode() + b"\n")
 
 
+def record(number, event_id, kind):
+    """Writes the event's lines on both mounts."""
+    line = f"{number}\t{event_id}\t{kind}"
+    append_line(EVENTS_FILE, line)
+    append_line(os.path.join(JOURNAL, f"{number // JOURNAL_PAGE:06d}.log"), line)
+
+
 def insert(cursor, event_id, kind, text):
     """Inserts the event and returns its number, or None if this id is there already (a request run twice)."""
     cursor.execute(
@@ -74,6 +84,11 @@ def insert(cursor, event_id, kind, text):
 def record_duplicate(cursor, event_id):
     """Counts an id that arrived again: the proof against requests that are executed twice."""
     cursor.execute("INSERT INTO duplicate (id) VALUES (%s)", (event_id,))
+
+
+def read_journal():
+    pages = sorted(name for name in os.listdir(JOURNAL) if name.endswith(".log"))
+    return [line for page in pages for line in read_lines(os.path.join(JOURNAL, page))]
 
 
 def read_lines(path):

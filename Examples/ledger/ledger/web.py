@@ -1,4 +1,4 @@
-"""The web app. POST /events writes an event to both places; GET / shows the ledger; GET /sets answers the oracle."""
+"""The web app. POST /events writes an event to every place; GET / shows the ledger; GET /sets answers the oracle."""
 
 import html
 import json
@@ -65,12 +65,12 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def write_event(event_id, text):
-    """One request's event, the row first and then the line; both are there before the answer is."""
+    """One request's event, the row first and then the lines; all are there before the answer is."""
     number = connections.run(lambda cursor: store.insert(cursor, event_id, "request", text))
     if number is None:
         connections.run(lambda cursor: store.record_duplicate(cursor, event_id))
         return None
-    store.append_line(store.EVENTS_FILE, f"{number}\t{event_id}\trequest")
+    store.record(number, event_id, "request")
     return number
 
 
@@ -86,10 +86,15 @@ def sets():
     return {
         "version": VERSION,
         "database": [[number, event_id, kind] for number, event_id, kind in rows],
-        "file": [[int(line[0]), line[1], line[2]] for line in store.read_lines(store.EVENTS_FILE)],
+        "file": events(store.read_lines(store.EVENTS_FILE)),
+        "places": {"journal": events(store.read_journal())},
         "tally": [line[0] for line in store.read_lines(store.TALLY_FILE)],
         "duplicates": duplicates,
     }
+
+
+def events(lines):
+    return [[int(line[0]), line[1], line[2]] for line in lines]
 
 
 def page():

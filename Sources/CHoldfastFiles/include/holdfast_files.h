@@ -51,4 +51,33 @@ uint64_t holdfast_makedev(unsigned int major, unsigned int minor);
 /// malloc_trim: gives the system back what the allocator keeps and nobody uses.
 void holdfast_trim_memory(void);
 
+/// A fanotify group that names entries: events carry the handle of the directory and the name in it. With CAP_SYS_ADMIN
+/// its queue has no limit. Returns a descriptor that does not block, or -1 with errno.
+int holdfast_watch_open(void);
+
+/// Adds the whole file system that holds `directory` to the group; takes CAP_SYS_ADMIN, and on btrfs the whole volume.
+/// Returns 0, or -1 with errno.
+int holdfast_watch_filesystem(int watch, int directory);
+
+/// Adds one directory and its entries to the group. Returns 0, or -1 with errno.
+int holdfast_watch_directory(int watch, int directory);
+
+/// How events name this directory: the file system's id and the handle. Returns the length, or -1 with errno.
+ssize_t holdfast_watch_key(int directory, unsigned char *key, size_t size);
+
+/// What one event says. `key` and `name` point into the buffer that was read.
+struct holdfast_change {
+    const unsigned char *key;
+    size_t key_length;
+    /// Empty if the directory itself was changed.
+    const char *name;
+    /// The name leads to something else now, or to nothing.
+    int is_replaced;
+    /// Events were lost, or this one cannot be understood.
+    int is_lost;
+};
+
+/// Takes the event at `offset` out of what was read from the group. Returns the offset of the next one, or 0 at the end.
+size_t holdfast_next_change(const void *buffer, size_t length, size_t offset, struct holdfast_change *change);
+
 #endif

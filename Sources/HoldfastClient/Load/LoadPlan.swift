@@ -105,12 +105,20 @@ package struct LoadSummary: Sendable {
 
     /// The latency that this share of the answered requests did not pass; 0 without any.
     package func latencyMilliseconds(share: Double) -> Double {
-        let sorted = outcomes.filter { $0.status != nil }.map(\.latencyMilliseconds).sorted()
-        guard !sorted.isEmpty else { return 0 }
-        return sorted[min(sorted.count - 1, max(0, Int((Double(sorted.count) * share).rounded(.up)) - 1))]
+        NearestRank.value(share, of: outcomes.filter { $0.status != nil }.map(\.latencyMilliseconds))
     }
 
     private func ids(where isIn: (LoadOutcome) -> Bool) -> Set<String> {
         Set(outcomes.lazy.filter(isIn).map(\.id))
+    }
+}
+
+/// Percentiles.
+package enum NearestRank {
+    /// The smallest value that this share of all did not pass; 0 without any.
+    package static func value(_ share: Double, of values: [Double]) -> Double {
+        let sorted = values.sorted()
+        guard !sorted.isEmpty else { return 0 }
+        return sorted[min(sorted.count - 1, max(0, Int((Double(sorted.count) * share).rounded(.up)) - 1))]
     }
 }

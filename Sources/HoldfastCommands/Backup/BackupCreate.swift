@@ -1,4 +1,5 @@
 import ArgumentParser
+import Foundation
 import HoldfastAPI
 import HoldfastClient
 import HoldfastModel
@@ -23,6 +24,9 @@ package struct BackupCreate: ClientCommand {
         name: [.customLong("live"), .customLong("unsafe")], help: "Do not hold requests; the data may be inconsistent.")
     var live = false
 
+    @Flag(help: "Say how the point in time would be taken and how long a hold to expect, and do nothing.")
+    var dryRun = false
+
     @OptionGroup var selection: EnvironmentOptions
     @OptionGroup var confirm: ConfirmOptions
     @OptionGroup var wait: WaitOptions
@@ -34,6 +38,11 @@ package struct BackupCreate: ClientCommand {
         let selected = try await session.selection(selection, argument: environment)
         let environment = try await session.offering("backup", selected.environment, "back up")
         let output = session.output
+        if dryRun {
+            let forecast = try await session.client.backupForecast(of: environment)
+            for line in BackupExpectation(forecast, live: live).lines { output.out(line + "\n") }
+            return
+        }
         output.error(
             live
                 ? "A live backup of the environment \(session.label(environment)): requests go on, "
@@ -99,5 +108,30 @@ struct BackupSummary {
             : "Degraded: not on "
                 + missing.map { "\($0.name) (\($0.problem ?? "no reason known"))" }
                 .joined(separator: ", ")
+    }
+}
+
+/// The lines that `--dry-run` prints.
+struct BackupExpectation {
+    let lines: [String]
+
+    init(_ forecast: API.BackupForecast, live: Bool) {
+        var lines = forecast.services.map { "service \($0): read before, marked in the hold, completed after it" }
+        lines += forecast.mounts.map { mount in
+            let found =
+                mount.watched
+                ? "files that the kernel tells were touched" : "every file is looked at, and those that changed"
+            return "mount \(mount.name): \(found) are " + (mount.shared ? "shared with a copy" : "copied aside")
+        }
+        if live {
+            lines.append("a live backup holds no requests")
+        } else if let usual = forecast.holdMilliseconds, let longest = forecast.longestHoldMilliseconds {
+            lines.append(
+                "expected hold: \(Int(usual.rounded())) ms (\(forecast.holds) consistent backups, "
+                    + "longest \(Int(longest.rounded())) ms)")
+        } else {
+            lines.append("expected hold: unknown, there is no consistent backup of this environment yet")
+        }
+        self.lines = live ? lines.map { $0.replacingOccurrences(of: "in the hold", with: "while it runs") } : lines
     }
 }

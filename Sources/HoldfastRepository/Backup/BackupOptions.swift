@@ -61,6 +61,8 @@ public struct StageStatistics: Sendable, Hashable {
     public var bytesStaged: Int64 = 0
     /// Entries of the capture that are gone.
     public var removed = 0
+    /// Only what the kernel had told to be touched was looked at, instead of everything.
+    public var isWatched = false
     /// Files that changed while they were copied: somebody was not frozen. Named by path.
     public var unstable: [String] = []
 

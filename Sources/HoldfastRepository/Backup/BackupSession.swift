@@ -16,6 +16,10 @@ public final class BackupSession {
     private struct Source {
         let directory: String
         let filter: CaptureFilter
+        /// Nil where nothing watches it.
+        let tree: WatchedTree?
+        /// Files that were mapped when the capture began, and may have changed since without a trace.
+        var inUse: FilesInUse
     }
 
     private enum State { case open, failed, ended }
@@ -29,6 +33,8 @@ public final class BackupSession {
     private let reader: BlobReader
     private let root: CapturedDirectory
     private var sources: [String: Source] = [:]
+    private var watch: ChangeWatch?
+    private var watchedTrees = 0
     private var staged: [StagedFile] = []
     private var owners = OwnerNames()
     private var state = State.open
@@ -56,7 +62,11 @@ public final class BackupSession {
         root = CapturedDirectory.made(name: [])
         core.packs.start()
         for number in 0..<workerCount {
-            startThread("holdfast-work-\(number)") { [core] in FileWorker.run(core) }
+            startThread("holdfast-work-\(number)") { [core] in
+                // What is backed up has its requests to answer meanwhile.
+                setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, 10)
+                FileWorker.run(core)
+            }
         }
     }
 
@@ -68,10 +78,12 @@ public final class BackupSession {
     ///   - directory: an absolute path. Links below it are stored as links, never followed.
     ///   - path: such as `/mounts/ledger/files`. What an earlier capture brought there is replaced, so that a backup
     ///     can begin anew with all that is stored already; anything else may not be there.
+    ///   - willBeStaged: `stageChanges` follows: what happens to the directory meanwhile is watched where the system
+    ///     can do that, so that staging costs what was changed, and not what is there.
     /// - Throws: `conflict`, `system` naming a file that cannot be read, or what the store throws.
     @discardableResult
     public func capture(
-        _ directory: String, as path: String, filter: CaptureFilter = .everything
+        _ directory: String, as path: String, filter: CaptureFilter = .everything, willBeStaged: Bool = false
     ) throws -> CaptureStatistics {
         try attempt {
             let names = try treeComponents(path)
@@ -86,36 +98,55 @@ public final class BackupSession {
             var walk = CaptureWalk(
                 core: core, filter: filter, source: directory, reader: parent == nil ? nil : reader,
                 parentTime: Timestamp(parent?.snapshot.info.time ?? .distantPast))
+            let source = try willBeStaged ? watched(directory, filter) : nil
+            walk.tree = source?.tree
             let captured = try walk.run(as: name, parentTree: parentTree(names), owners: &owners)
             walk.finish(try core.queue.drain(), owners: &owners)
             place.put(.directory(captured))
-            sources[Self.key(names)] = Source(directory: directory, filter: filter)
+            sources[Self.key(names)] =
+                source ?? Source(directory: directory, filter: filter, tree: nil, inUse: .none)
             var statistics = walk.statistics
             statistics.bytesAdded = core.counters.current.bytes - before
             return statistics
         }
     }
 
-    /// In the hold: looks at every entry of a captured directory again, and copies what changed aside.
+    /// In the hold: looks again at what may have changed in a captured directory, and copies what did aside.
     ///
     /// After it the tree under `path` is exactly what is in the directory now; `storeStaged` brings the bytes. What was
-    /// added below `path` by `add` before is dropped, so add after this. Neither hashes nor stores anything.
+    /// added below `path` by `add` before is dropped, so add after this. Neither hashes nor stores anything. Before the
+    /// hold the same, followed by `storeStaged`, is a round of pre-copy.
     ///
-    /// - Parameter staging: a directory for the copies, made if it is missing; on the same file system as the source
-    ///   it costs next to nothing where the file system can share extents. Whoever calls removes it afterwards.
-    public func stageChanges(of path: String, into staging: String) throws -> StageStatistics {
+    /// - Parameters:
+    ///   - staging: a directory for the copies, made if it is missing; on the same file system as the source it costs
+    ///     next to nothing where the file system can share extents. Whoever calls removes it afterwards.
+    ///   - inUse: what is in use now, for who stages several directories of one instant; nil to look for it.
+    public func stageChanges(
+        of path: String, into staging: String, inUse: FilesInUse? = nil
+    ) throws -> StageStatistics {
         try attempt {
             let names = try treeComponents(path)
-            guard let name = names.last, let source = sources[Self.key(names)] else {
+            guard let name = names.last, var source = sources[Self.key(names)] else {
                 throw HoldfastError(.notFound, "'\(path)' was not captured in this backup")
             }
             let place = try root.directory(at: names.dropLast())
             guard case .directory(let earlier) = place.entry(name) else {
                 throw HoldfastError(.internalFault, "the captured directory '\(path)' is not in the tree")
             }
+            source.inUse.formUnion(inUse ?? .now())
             var walk = StageWalk(
                 filter: source.filter, source: source.directory, staging: staging, staged: staged,
                 time: repository.time)
+            walk.inUse = source.inUse
+            if let tree = source.tree, let plan = tree.takeTouched(inUse: source.inUse, root: earlier) {
+                walk.tree = tree
+                var touched = TouchedWalk(plan, tree, stage: walk)
+                try touched.run(earlier, owners: &owners)
+                staged = touched.stage.staged
+                var statistics = touched.stage.statistics
+                statistics.isWatched = true
+                return statistics
+            }
             let current = try walk.run(earlier, owners: &owners)
             staged = walk.staged
             place.put(.directory(current))
@@ -323,6 +354,7 @@ extension BackupSession {
     private func end() {
         guard state != .ended else { return }
         state = .ended
+        watch?.close()
         core.queue.close()
         core.packs.close()
         core.windows.wake()
@@ -344,6 +376,18 @@ extension BackupSession {
         written.append(BlobName(kind: .snapshot, name: id.description))
         try repository.requireHeld(lock, orTakeBack: written)
         return SnapshotID(id)
+    }
+
+    /// Begins to watch a directory, if that can be, and notes what is in use there.
+    private func watched(_ directory: String, _ filter: CaptureFilter) throws -> Source {
+        if watch == nil {
+            watch = ChangeWatch()
+            watch?.start()
+        }
+        watchedTrees += 1
+        let device = try Walk.status(Walk.root(directory), path: directory).st_dev
+        let tree = watch.map { WatchedTree($0, number: watchedTrees, device: device) }
+        return Source(directory: directory, filter: filter, tree: tree, inUse: .now())
     }
 
     private func placeForFile(_ path: String) throws -> (CapturedDirectory, [UInt8]) {

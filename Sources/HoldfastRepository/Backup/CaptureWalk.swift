@@ -75,6 +75,8 @@ struct CaptureWalk {
     let reader: BlobReader?
     /// Files of the parent that changed at this time or later may have been read too soon.
     let parentTime: Timestamp
+    /// Watches what is found; nil if nothing does.
+    var tree: WatchedTree?
 
     private(set) var statistics = CaptureStatistics()
     /// Where the outcome of each ticket belongs. A ticket that was used up is given out again.
@@ -93,8 +95,7 @@ struct CaptureWalk {
 
     mutating func run(as name: [UInt8], parentTree: ObjectID?, owners: inout OwnerNames) throws -> CapturedDirectory {
         let descriptor = try Walk.root(source)
-        let status = try Walk.status(descriptor, path: source)
-        let root = directory(descriptor, status, name: name, owners: &owners)
+        let root = try directory(descriptor, name: name, path: source, in: nil, owners: &owners)
         var frames = [try frame(root, descriptor, path: "", parent: parentTree)]
         while let top = frames.last {
             guard top.next < top.names.count else {
@@ -117,8 +118,7 @@ struct CaptureWalk {
                     try tolerateAbsence(path)
                     continue
                 }
-                let status = try Walk.status(inner, path: path)
-                let child = directory(inner, status, name: name, owners: &owners)
+                let child = try directory(inner, name: name, path: path, in: top.directory, owners: &owners)
                 top.directory.entries.append(.directory(child))
                 frames.append(try frame(child, inner, path: path, parent: top.parent.node(name)?.subtree))
             } else {
@@ -128,13 +128,17 @@ struct CaptureWalk {
         return root
     }
 
+    /// A directory is known to the watch before anything of it is read.
     private mutating func directory(
-        _ descriptor: Descriptor, _ status: stat, name: [UInt8], owners: inout OwnerNames
-    ) -> CapturedDirectory {
-        var node = Node(name: name, status: status, owners: &owners)
-        node.attributes = readAttributes(descriptor)
+        _ descriptor: Descriptor, name: [UInt8], path: String, in parent: CapturedDirectory?,
+        owners: inout OwnerNames
+    ) throws -> CapturedDirectory {
+        let directory = CapturedDirectory(node: Node(name: name, type: .directory))
+        tree?.register(directory, descriptor, in: parent)
+        directory.node = Node(name: name, status: try Walk.status(descriptor, path: path), owners: &owners)
+        directory.node.attributes = readAttributes(descriptor)
         statistics.directories += 1
-        return CapturedDirectory(node: node)
+        return directory
     }
 
     private func frame(
@@ -168,6 +172,7 @@ struct CaptureWalk {
             return
         }
         statistics.files += 1
+        tree?.note(node, in: frame.directory)
         if let old = frame.parent.node(name), isReusable(old, for: node) {
             node.content = old.content
             node.attributes = old.attributes

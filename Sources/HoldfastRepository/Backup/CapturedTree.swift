@@ -29,6 +29,8 @@ final class CapturedDirectory {
     var node: Node
     /// Sorted by name.
     var entries: [CapturedEntry] = []
+    /// How a watch calls it; nil if none watches it.
+    var watchNumber: Int?
 
     init(node: Node) { self.node = node }
 
@@ -60,6 +62,12 @@ final class CapturedDirectory {
     func put(_ entry: CapturedEntry) {
         let (index, isPresent) = position(of: entry.name)
         if isPresent { entries[index] = entry } else { entries.insert(entry, at: index) }
+    }
+
+    /// Drops the entry of that name, if there is one.
+    func remove(_ name: [UInt8]) {
+        let (index, isPresent) = position(of: name)
+        if isPresent { entries.remove(at: index) }
     }
 
     /// The directory at a path below this one; missing ones are made.

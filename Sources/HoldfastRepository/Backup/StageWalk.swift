@@ -16,10 +16,28 @@ struct StagedFile {
 ///
 /// It only looks at inodes and copies; it neither hashes nor stores. What it builds is the tree of this instant.
 struct StageWalk {
+    /// A directory of the tree, and where it is.
+    struct Place {
+        let directory: CapturedDirectory
+        let descriptor: Descriptor
+        let staging: Descriptor
+        /// Relative to the captured directory; empty there.
+        let path: String
+        let depth: Int
+
+        func child(_ directory: CapturedDirectory, _ descriptor: Descriptor, path: String) -> Place {
+            Place(directory: directory, descriptor: descriptor, staging: staging, path: path, depth: depth + 1)
+        }
+    }
+
     let filter: CaptureFilter
     let source: String
     let staging: String
     let time: any TimeSource
+    /// Files whose time stamps need not tell.
+    var inUse = FilesInUse.none
+    /// What is found new is watched as well; nil if nothing is.
+    var tree: WatchedTree?
 
     private(set) var statistics = StageStatistics()
     private(set) var staged: [StagedFile]
@@ -36,71 +54,122 @@ struct StageWalk {
     }
 
     mutating func run(_ earlier: CapturedDirectory, owners: inout OwnerNames) throws -> CapturedDirectory {
-        let stagingDescriptor = try makeStaging()
+        let staging = try makeStaging()
         let descriptor = try Walk.root(source)
-        let root = try directory(descriptor, earlier, name: earlier.node.name, path: source, owners: &owners)
-        var frames = [try frame(root, descriptor, path: "", earlier: earlier)]
-        while let top = frames.last {
+        let root = CapturedDirectory(node: earlier.node)
+        tree?.register(root, descriptor, in: nil)
+        let place = Place(directory: root, descriptor: descriptor, staging: staging, path: "", depth: 0)
+        try refreshMetadata(of: place, owners: &owners)
+        try descend(into: place, earlier, owners: &owners)
+        return root
+    }
+
+    /// Looks at one entry, and brings it into the tree as it is now.
+    ///
+    /// - Parameter isReplaced: of a directory look at all that is in it; else what is in it is looked at by itself.
+    mutating func refresh(
+        _ name: [UInt8], isReplaced: Bool, in place: Place, owners: inout OwnerNames
+    ) throws {
+        let path = Walk.join(place.path, name)
+        if filter.excludes(path) { return }
+        let known = place.directory.entry(name)
+        guard let status = try look(name, path, in: place) else {
+            if known != nil { statistics.removed += 1 }
+            return place.directory.remove(name)
+        }
+        if NodeType(mode: status.st_mode) == .directory {
+            if !isReplaced, case .directory(let found)? = known, found.node.inode == UInt64(status.st_ino) { return }
+            var earlier: CapturedDirectory?
+            if case .directory(let found)? = known { earlier = found }
+            guard let inner = try enter(name, path, in: place, known: earlier, owners: &owners) else {
+                return place.directory.remove(name)
+            }
+            place.directory.put(.directory(inner.directory))
+            try descend(into: inner, earlier, owners: &owners)
+        } else if let leaf = try leaf(name, status, in: place, known, path: path, owners: &owners) {
+            place.directory.put(.leaf(leaf))
+        } else {
+            place.directory.remove(name)
+        }
+    }
+
+    /// Takes over what the directory itself is now.
+    func refreshMetadata(of place: Place, owners: inout OwnerNames) throws {
+        let earlier = place.directory.node
+        let status = try Walk.status(place.descriptor, path: place.path.isEmpty ? source : place.path)
+        var node = Node(name: earlier.name, status: status, owners: &owners)
+        let isSame = earlier.changed == node.changed && earlier.inode == node.inode
+        node.attributes = isSame ? earlier.attributes : readAttributes(place.descriptor)
+        place.directory.node = node
+    }
+
+    private mutating func descend(
+        into place: Place, _ earlier: CapturedDirectory?, owners: inout OwnerNames
+    ) throws {
+        var frames = [(place: place, walk: try frame(place, earlier))]
+        while let (place, top) = frames.last {
             guard top.next < top.names.count else {
                 statistics.removed += Self.removedCount(top)
                 frames.removeLast()
                 continue
             }
-            frames[frames.count - 1].next += 1
+            frames[frames.count - 1].walk.next += 1
             let name = top.names[top.next]
             let path = Walk.join(top.path, name)
             if filter.excludes(path) { continue }
-            guard let status = try Walk.status(top.descriptor, name, path: path) else { continue }
-            // Whoever listens on a socket makes it anew; restic leaves sockets out as well.
-            if NodeType(mode: status.st_mode) == .socket { continue }
-            statistics.entries += 1
+            guard let status = try look(name, path, in: place) else { continue }
             let known = top.earlier?.entry(name)
             if NodeType(mode: status.st_mode) == .directory {
-                try Walk.refuseDepth(frames.count, path)
-                guard let inner = top.descriptor.child(name) else {
-                    if errno == ENOENT { continue }
-                    throw systemError("open the directory", path)
-                }
                 var knownDirectory: CapturedDirectory?
-                if case .directory(let found) = known { knownDirectory = found }
-                let child = try directory(inner, knownDirectory, name: name, path: path, owners: &owners)
-                top.directory.entries.append(.directory(child))
-                frames.append(try frame(child, inner, path: path, earlier: knownDirectory))
-            } else {
-                var knownLeaf: CapturedLeaf?
-                if case .leaf(let found) = known { knownLeaf = found }
-                let leaf = try leaf(
-                    name, status, knownLeaf, in: (top.descriptor, stagingDescriptor), path: path, owners: &owners)
-                if let leaf { top.directory.entries.append(.leaf(leaf)) }
+                if case .directory(let found)? = known { knownDirectory = found }
+                guard let inner = try enter(name, path, in: place, known: knownDirectory, owners: &owners) else {
+                    continue
+                }
+                top.directory.entries.append(.directory(inner.directory))
+                frames.append((inner, try frame(inner, knownDirectory)))
+            } else if let leaf = try leaf(name, status, in: place, known, path: path, owners: &owners) {
+                top.directory.entries.append(.leaf(leaf))
             }
         }
-        return root
     }
 
-    private func makeStaging() throws -> Descriptor {
+    /// What lies at a name; nil if it is gone, or a socket: whoever listens on one makes it anew, and restic leaves
+    /// sockets out as well.
+    private mutating func look(_ name: [UInt8], _ path: String, in place: Place) throws -> stat? {
+        guard let status = try Walk.status(place.descriptor, name, path: path),
+            NodeType(mode: status.st_mode) != .socket
+        else { return nil }
+        statistics.entries += 1
+        return status
+    }
+
+    /// Opens a directory and makes it known before its names are read; nil if it is gone.
+    private func enter(
+        _ name: [UInt8], _ path: String, in place: Place, known: CapturedDirectory?, owners: inout OwnerNames
+    ) throws -> Place? {
+        try Walk.refuseDepth(place.depth + 1, path)
+        guard let descriptor = place.descriptor.child(name) else {
+            if errno == ENOENT { return nil }
+            throw systemError("open the directory", path)
+        }
+        let directory = CapturedDirectory(node: known?.node ?? Node(name: name, type: .directory))
+        tree?.register(directory, descriptor, in: place.directory)
+        let inner = place.child(directory, descriptor, path: path)
+        try refreshMetadata(of: inner, owners: &owners)
+        return inner
+    }
+
+    func makeStaging() throws -> Descriptor {
         if mkdir(staging, 0o700) != 0 && errno != EEXIST { throw systemError("make the directory", staging) }
         return try Descriptor.directory(staging)
     }
 
-    private func directory(
-        _ descriptor: Descriptor, _ earlier: CapturedDirectory?, name: [UInt8], path: String, owners: inout OwnerNames
-    ) throws -> CapturedDirectory {
-        var node = Node(name: name, status: try Walk.status(descriptor, path: path), owners: &owners)
-        if let earlier, earlier.node.changed == node.changed, earlier.node.inode == node.inode {
-            node.attributes = earlier.node.attributes
-        } else {
-            node.attributes = readAttributes(descriptor)
-        }
-        return CapturedDirectory(node: node)
-    }
-
-    private func frame(
-        _ directory: CapturedDirectory, _ descriptor: Descriptor, path: String, earlier: CapturedDirectory?
-    ) throws -> WalkFrame {
-        let names = try directoryNames(descriptor, path: path)
-        directory.entries.reserveCapacity(names.count)
+    private func frame(_ place: Place, _ earlier: CapturedDirectory?) throws -> WalkFrame {
+        let names = try directoryNames(place.descriptor, path: place.path)
+        place.directory.entries.reserveCapacity(names.count)
         return WalkFrame(
-            directory: directory, descriptor: descriptor, names: names, path: path, parent: .none, earlier: earlier)
+            directory: place.directory, descriptor: place.descriptor, names: names, path: place.path, parent: .none,
+            earlier: earlier)
     }
 
     private static func removedCount(_ frame: WalkFrame) -> Int {
@@ -110,19 +179,24 @@ struct StageWalk {
 
     /// - Returns: nil if it went away in this moment.
     private mutating func leaf(
-        _ name: [UInt8], _ status: stat, _ known: CapturedLeaf?, in place: (source: Descriptor, staging: Descriptor),
-        path: String, owners: inout OwnerNames
+        _ name: [UInt8], _ status: stat, in place: Place, _ known: CapturedEntry?, path: String,
+        owners: inout OwnerNames
     ) throws -> CapturedLeaf? {
         var node = Node(name: name, status: status, owners: &owners)
+        tree?.note(node, in: place.directory)
         if node.type == .file {
-            if let known, !known.isUnsettled, known.staged == nil, known.node.isUnchanged(node) { return known }
-            return try stage(name, in: place, path: path, owners: &owners)
+            if case .leaf(let known)? = known, !known.isUnsettled, known.staged == nil, known.node.isUnchanged(node),
+                !inUse.mapped.contains(node.inode)
+            {
+                return known
+            }
+            return try stage(name, in: (place.descriptor, place.staging), path: path, owners: &owners)
         }
         if node.type == .symlink {
-            guard let target = Walk.target(place.source, name) else { return nil }
+            guard let target = Walk.target(place.descriptor, name) else { return nil }
             node.target = target
         }
-        node.attributes = readAttributes(in: place.source, name: name)
+        node.attributes = readAttributes(in: place.descriptor, name: name)
         return CapturedLeaf(node: node)
     }
 

@@ -45,6 +45,14 @@ struct HouseOperations: Operations {
 
     func check(_ request: OperationRequest) throws { try desk.check(request) }
 
+    func backupForecast(of environment: Environment) throws -> API.BackupForecast {
+        let forecast = try BackupForecast(environment: environment, house: house)
+        return API.BackupForecast(
+            mounts: forecast.mounts.map {
+                API.BackupForecast.Mount(name: $0.name, watched: $0.staging.isWatched, shared: $0.staging.isShared)
+            }, services: forecast.services, holds: forecast.holds)
+    }
+
     func deleteProject(_ id: ProjectID, withProduction: Bool) throws -> [String] {
         try catalogue.checkProjectIsUnused(id, withProduction: withProduction)
         // Afterwards nobody finds it; what a crash leaves behind are folders that belong to nothing.

@@ -129,7 +129,7 @@ struct EnvironmentConfigurationTests {
         #expect(configuration.warnings.isEmpty)
         let app = try #require(configuration.applications["ledger"])
         #expect(app.workers["tally"]?.quiesce == QuiesceConfiguration())
-        #expect(app.mounts.keys.sorted() == ["cache", "files"])
+        #expect(app.mounts.keys.sorted() == ["cache", "files", "journal"])
         #expect(app.sourceRoot.isEmpty)
         #expect(app.crons["stamp"]?.spec == "* * * * *")
     }
