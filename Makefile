@@ -52,6 +52,7 @@ bench:
 
 # Without ARGS all rows on images of ext4, XFS and btrfs, which takes root, mkfs of each, and hours.
 bench-hold: build
+	@Scripts/install-dependencies bench
 	$(SWIFT_BUILD) --product HoldfastProof
 	.build/$(CONFIGURATION)/HoldfastProof bench-hold $(or $(ARGS),--output Benchmarks/hold.json)
 

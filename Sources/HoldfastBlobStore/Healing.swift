@@ -44,19 +44,18 @@ extension ReplicatedBlobStore {
     /// Makes all sites alike: compares their listings, copies what a site lacks, replaces what is damaged, and removes
     /// what was deleted while the site was away.
     ///
-    /// The order leaves each site readable by itself wherever it stops: forgotten snapshots go first; then come packs,
-    /// then index files; then the old index files go, then the old packs; new snapshots come last. A site that fails
-    /// once gets no more. Not to be called while a backup or a prune uses the same store.
+    /// The order leaves each site readable by itself wherever it stops, with the backups that it had or with those that
+    /// it should have: first come packs, then index files, then snapshots; then forgotten snapshots go, then old index
+    /// files, then old packs. A site that fails once gets no more. Not to be called while a backup or a prune uses the same store.
     ///
     /// - Parameter isGood: whether the bytes are those that the name, a hash, stands for; never asked for a config.
     /// - Throws: `unavailable` if no site can be reached.
     package func heal(_ scope: HealScope, isGood: (BlobName, [UInt8]) -> Bool) throws -> HealReport {
         var healing = Healing(sites: sites, scope: scope)
         for kind in [BlobKind.config, .key, .record, .deletion] { healing.heal(kind, isGood: isGood) }
-        for kind in [BlobKind.snapshot, .key] { healing.remove(kind) }
-        for kind in [BlobKind.data, .index] { healing.heal(kind, isGood: isGood) }
-        for kind in [BlobKind.index, .data] { healing.remove(kind) }
-        healing.heal(.snapshot, isGood: isGood)
+        healing.remove(.key)
+        for kind in [BlobKind.data, .index, .snapshot] { healing.heal(kind, isGood: isGood) }
+        for kind in [BlobKind.snapshot, .index, .data] { healing.remove(kind) }
         if healing.reachable.isEmpty, let error = healing.lastFailure { throw error }
         if healing.report.lost.isEmpty { forgive(healing.reachable) }
         return healing.report
