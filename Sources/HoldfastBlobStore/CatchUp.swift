@@ -57,8 +57,8 @@ extension ReplicatedBlobStore {
     /// first: a site with another repository, a damaged config or one that cannot be read is left alone and named.
     /// Everything is listed before anything is copied, snapshots first and packs last, and copied the other way round,
     /// and a site that misses one object gets no more: so no site lists a snapshot, or an index file, whose packs it
-    /// has not. Deleted keys go when all keys are there, deleted snapshots when the site got everything; old index files
-    /// and packs stay until `heal`.
+    /// has not. Deleted keys go when all keys are there, deleted snapshots when the site got everything; old index
+    /// files and packs stay until `heal`.
     ///
     /// - Parameter copied: called after each object, with what its site has got so far.
     /// - Returns: one for each site, in the order of `sites`.

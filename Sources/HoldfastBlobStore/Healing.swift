@@ -46,7 +46,8 @@ extension ReplicatedBlobStore {
     ///
     /// The order leaves each site readable by itself wherever it stops, with the backups that it had or with those that
     /// it should have: first come packs, then index files, then snapshots; then forgotten snapshots go, then old index
-    /// files, then old packs. A site that fails once gets no more. Not to be called while a backup or a prune uses the same store.
+    /// files, then old packs. A site that fails once gets no more. Not to be called while a backup or a prune uses the
+    /// same store.
     ///
     /// - Parameter isGood: whether the bytes are those that the name, a hash, stands for; never asked for a config.
     /// - Throws: `unavailable` if no site can be reached.

@@ -52,7 +52,8 @@ struct Stories {
         let diff = try Installation.run(
             "/usr/bin/diff",
             [
-                "-r", "--no-dereference", "--exclude=files", "--exclude=journal", "--exclude=cache", "--exclude=__pycache__",
+                "-r", "--no-dereference", "--exclude=files", "--exclude=journal", "--exclude=cache",
+                "--exclude=__pycache__",
                 "\(target)/code/app/ledger", "\(directory)/\(app)",
             ])
         #expect(diff.status == 0, "\(diff.output)")
