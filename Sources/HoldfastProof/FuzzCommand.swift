@@ -8,7 +8,8 @@ import HoldfastRepository
 ///
 /// Feeds random and mutated bytes to the parsers of everything stored. The input at hand always lies in a mapped file
 /// in the folder, `current-<form>`, so that it survives a crash of this process. Exit status: 0; 2 if an input was
-/// answered with an unexpected error; 3 if one took longer than `hangSeconds`; a signal if one crashed the parser.
+/// answered with an unexpected error or more than `residentLimit` was used; 3 if one took longer than `hangSeconds`; a
+/// signal if one crashed the parser.
 struct FuzzCommand {
     private static let hangSeconds = 20
     /// Of address space: what a hostile length would have to allocate fails here.
@@ -73,12 +74,21 @@ struct FuzzCommand {
         for (form, counts) in done.sorted(by: { $0.key.rawValue < $1.key.rawValue }) {
             EngineCommand.say("\(form): \(counts.all) inputs, \(counts.accepted) accepted")
         }
-        var usage = rusage()
-        getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
-        EngineCommand.say("\(total) inputs in \(Int(elapsed)) s, \(findings) findings, \(usage.ru_maxrss >> 10) MiB")
-        if usage.ru_maxrss > Self.residentLimit { EngineCommand.say("too much memory was used") }
+        let peak = try Self.peakMemory()
+        EngineCommand.say("\(total) inputs in \(Int(elapsed)) s, \(findings) findings, \(peak >> 10) MiB")
+        if peak > Self.residentLimit { EngineCommand.say("more than \(Self.residentLimit >> 10) MiB were used") }
         slot.remove()
-        return findings == 0 && usage.ru_maxrss <= Self.residentLimit ? 0 : 2
+        return findings == 0 && peak <= Self.residentLimit ? 0 : 2
+    }
+
+    /// Of this program, in KiB. What `getrusage` says is at least the peak of the process that started this one.
+    private static func peakMemory() throws -> Int {
+        let status = try String(contentsOfFile: "/proc/self/status", encoding: .utf8)
+        let line = status.split(separator: "\n").first { $0.hasPrefix("VmHWM:") }
+        guard let peak = line?.split(whereSeparator: \.isWhitespace).dropFirst().first.flatMap({ Int($0) }) else {
+            throw HoldfastError(.system, "/proc/self/status has no VmHWM")
+        }
+        return peak
     }
 
     private enum Outcome {

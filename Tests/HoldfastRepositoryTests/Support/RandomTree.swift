@@ -81,7 +81,8 @@ enum RandomTree {
             case 2: truncate(full, 100)
             case 3: chmod(full, 0o604)
             case 4: rename(full, full + ".moved")
-            case 5: try writeFile(full + ".new", generator.bytes(1000))
+            // An earlier round may have made a directory of a file with this name.
+            case 5: try writeFile("\(full).\(generator.next())", generator.bytes(1000))
             case 6:
                 unlink(full)
                 symlink("somewhere", full)

@@ -72,6 +72,7 @@ struct SampleStore {
     /// - Throws: if the file cannot be read, or is of corpora of another size. A line that was cut counts as none.
     func load(_ size: (CorpusKind) -> CorpusSize) throws -> Samples {
         var samples = Samples()
+        var sized: Set<CorpusKind> = []
         guard Files.exists(path) else {
             try begin(size)
             return samples
@@ -81,10 +82,14 @@ struct SampleStore {
             case .size(let kind, let other) where other != size(kind):
                 throw BenchError(
                     "'\(path)' is of a run with --scale \(kind.rawValue)=\(other.percent) --seed \(other.seed)")
+            case .size(let kind, _): sized.insert(kind)
             case .sample(let sample): samples.add([sample])
             case .limit(let limit): samples.limits.append(limit)
-            case .size, nil: continue
+            case nil: continue
             }
+        }
+        if let kind = CorpusKind.allCases.first(where: { !sized.contains($0) }) {
+            throw BenchError("'\(path)' does not say of which size \(kind.rawValue) is. Remove it, or omit --resume")
         }
         return samples
     }
