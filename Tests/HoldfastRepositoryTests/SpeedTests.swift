@@ -1,5 +1,7 @@
+import CHoldfastFiles
 import CHoldfastHash
 import Foundation
+import Glibc
 import HoldfastModel
 import HoldfastRepository
 import HoldfastTestSupport
@@ -103,5 +105,47 @@ import Testing
         var digest = [UInt8](repeating: 0, count: 32)
         holdfast_sha256_finish(&context, &digest)
         return digest.map { String(format: "%02x", $0) }.joined()
+    }
+
+    @Test func `packs are written past the page cache`() throws {
+        let directory = try ScratchFolder()
+        guard try Self.canPassTheCache(directory("probe")) else { return }
+        var generator = SeededGenerator(seed: 77)
+        try makeDirectory(directory("data"))
+        try writeFile(directory("data/noise"), generator.bytes(20 << 20))
+        let test = try TestRepository(directory)
+        try test.backUp(directory("data"))
+        let packs = try test.store.list(.data).filter { $0.size > 1 << 20 }
+        #expect(!packs.isEmpty)
+        for pack in packs {
+            let name = pack.name.name
+            let path = directory("repository/data/\(name.prefix(2))/\(name)")
+            #expect(try Self.cachedPages(path) <= 2, "\(path) of \(pack.size) bytes")
+        }
+    }
+
+    /// Whether the file system can do that at all: some take the request, and do as always.
+    private static func canPassTheCache(_ probe: String) throws -> Bool {
+        let descriptor = open(probe, O_WRONLY | O_CREAT, 0o600)
+        defer { close(descriptor) }
+        var page: UnsafeMutableRawPointer?
+        try #require(posix_memalign(&page, 4096, 4096) == 0)
+        defer { free(page) }
+        page?.initializeMemory(as: UInt8.self, repeating: 1, count: 4096)
+        guard holdfast_set_direct(descriptor, 1) == 0, write(descriptor, page, 4096) == 4096 else { return false }
+        return try cachedPages(probe) == 0
+    }
+
+    /// How many pages of a file are in the page cache.
+    private static func cachedPages(_ path: String) throws -> Int {
+        let descriptor = open(path, O_RDONLY)
+        defer { close(descriptor) }
+        let size = Int(lseek(descriptor, 0, SEEK_END))
+        let memory = try #require(mmap(nil, size, PROT_READ, MAP_SHARED, descriptor, 0))
+        try #require(memory != MAP_FAILED)
+        defer { munmap(memory, size) }
+        var pages = [UInt8](repeating: 0, count: (size + 4095) / 4096)
+        try #require(mincore(memory, size, &pages) == 0)
+        return pages.count { $0 & 1 == 1 }
     }
 }

@@ -313,6 +313,8 @@ public final class BackupSession {
     /// Completes the backup: all packs durable, then the index, then the snapshot object. Releases the lock.
     public func finish(_ info: SnapshotInfo) throws -> FinishedBackup {
         let finished = try attempt {
+            // The trees and their pack then take the place of the last data in memory.
+            try core.packs.end(.data, sealing: writer.sealing)
             var trees = TreeWriter(writer: writer)
             let tree = try trees.store(root)
             return FinishedBackup(

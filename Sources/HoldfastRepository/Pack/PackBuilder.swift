@@ -15,7 +15,7 @@ final class PackBuilder {
 
     init(type: BlobType) throws {
         self.type = type
-        buffer = try RawBuffer(capacity: Self.targetSize + (1 << 20))
+        buffer = try RawBuffer(capacity: Self.targetSize + (1 << 20), alignment: RawBuffer.largePage)
         digest = try DigestContext()
         try digest.begin()
     }
@@ -86,10 +86,8 @@ final class PackBuilder {
 
     var bytes: UnsafeRawBufferPointer { buffer.bytes(0..<size) }
 
-    /// Makes the builder empty again. While it waits to be used again its memory is not ours: there are fewer full
-    /// packs at a time than there may be.
+    /// Makes the builder empty again.
     func reset() throws {
-        buffer.discard()
         entries.removeAll(keepingCapacity: true)
         size = 0
         digested = 0

@@ -35,6 +35,8 @@ final class PackWriter: @unchecked Sendable {
     private var finished: [FinishedPack] = []
     private var failure: (any Error)?
     private var isClosed = false
+    /// Types of which not much is to come: the memory of their packs is not kept for others.
+    private var ending: Set<BlobType> = []
 
     /// - Parameter builderLimit: how many packs of one type are in memory at most; with 1 nothing is packed while one
     ///   is put.
@@ -115,14 +117,27 @@ final class PackWriter: @unchecked Sendable {
         }
     }
 
+    /// Queues all open packs of a type, because hardly anything of it will follow, and gives up their memory as soon as
+    /// they are durable. Does not wait for that.
+    func end(_ type: BlobType, sealing: SealingContext) throws {
+        condition.locked {
+            ending.insert(type)
+            dropSpares(type)
+        }
+        try enqueueOpen(sealing: sealing) { $0 == type }
+    }
+
+    /// Only inside `condition.locked`.
+    private func dropSpares(_ type: BlobType) {
+        made[type, default: 0] -= spare.count { $0.type == type }
+        spare.removeAll { $0.type == type }
+    }
+
     /// Puts all open packs into the store, and waits until every pack is durable.
     ///
     /// - Returns: all packs that became durable since the last call.
     func flush(sealing: SealingContext) throws -> [FinishedPack] {
-        while let builder = condition.locked({ open.popLast() }) {
-            if builder.entries.isEmpty { continue }
-            try enqueue(builder, sealing: sealing)
-        }
+        try enqueueOpen(sealing: sealing) { _ in true }
         return try condition.locked {
             while failure == nil && (!waiting.isEmpty || uploading > 0) { condition.wait() }
             if let failure { throw failure }
@@ -137,6 +152,13 @@ final class PackWriter: @unchecked Sendable {
             isClosed = true
             waiting.removeAll()
             condition.broadcast()
+        }
+    }
+
+    /// Closes open packs, none of which is empty: a pack is open because something was appended to it.
+    private func enqueueOpen(sealing: SealingContext, _ isMeant: (BlobType) -> Bool) throws {
+        while let builder = condition.locked({ open.lastIndex { isMeant($0.type) }.map { open.remove(at: $0) } }) {
+            try enqueue(builder, sealing: sealing)
         }
     }
 
@@ -160,6 +182,7 @@ final class PackWriter: @unchecked Sendable {
                 condition.locked {
                     finished.append(pack)
                     spare.append(builder)
+                    if ending.contains(builder.type) { dropSpares(builder.type) }
                     uploading -= 1
                     condition.broadcast()
                 }

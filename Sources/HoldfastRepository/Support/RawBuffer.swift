@@ -7,13 +7,17 @@ import HoldfastModel
 final class RawBuffer {
     private(set) var base: UnsafeMutableRawPointer
     private(set) var capacity: Int
+    private let alignment: Int?
 
-    init(capacity: Int) throws {
-        guard let memory = malloc(max(capacity, 64)) else {
-            throw HoldfastError(.system, "no memory for a buffer of \(capacity) bytes")
-        }
-        base = memory
+    /// Bytes of a page that the processor finds faster, and that the kernel makes at once.
+    static let largePage = 2 << 20
+
+    /// - Parameter alignment: of the first byte, a power of two; nil where none is needed. Large pages are asked for
+    ///   if it is `largePage`.
+    init(capacity: Int, alignment: Int? = nil) throws {
+        self.alignment = alignment
         self.capacity = max(capacity, 64)
+        base = try Self.memory(self.capacity, alignment)
     }
 
     deinit { free(base) }
@@ -22,22 +26,32 @@ final class RawBuffer {
     func reserve(_ needed: Int) throws {
         guard needed > capacity else { return }
         let larger = max(needed, capacity + capacity / 2)
-        guard let memory = realloc(base, larger) else {
-            throw HoldfastError(.system, "no memory for a buffer of \(larger) bytes")
+        if alignment == nil {
+            guard let memory = realloc(base, larger) else { throw Self.noMemory(larger) }
+            base = memory
+        } else {
+            // `realloc` does not keep the alignment.
+            let memory = try Self.memory(larger, alignment)
+            memory.copyMemory(from: base, byteCount: capacity)
+            free(base)
+            base = memory
         }
-        base = memory
         capacity = larger
     }
 
-    /// Gives the memory back to the system: what was in it is lost, and only what is used again is taken again. In
-    /// large pages, where the system has them: that costs a fifth.
-    func discard() {
-        let page = Int(sysconf(Int32(_SC_PAGESIZE)))
-        let start = (Int(bitPattern: base) + page - 1) / page * page
-        let end = (Int(bitPattern: base) + capacity) / page * page
-        guard start < end, let pages = UnsafeMutableRawPointer(bitPattern: start) else { return }
-        madvise(pages, end - start, MADV_DONTNEED)
-        madvise(pages, end - start, MADV_HUGEPAGE)
+    private static func memory(_ size: Int, _ alignment: Int?) throws -> UnsafeMutableRawPointer {
+        guard let alignment else {
+            guard let memory = malloc(size) else { throw noMemory(size) }
+            return memory
+        }
+        var memory: UnsafeMutableRawPointer?
+        guard posix_memalign(&memory, alignment, size) == 0, let memory else { throw noMemory(size) }
+        if alignment == largePage { madvise(memory, size / largePage * largePage, MADV_HUGEPAGE) }
+        return memory
+    }
+
+    private static func noMemory(_ size: Int) -> HoldfastError {
+        HoldfastError(.system, "no memory for a buffer of \(size) bytes")
     }
 
     /// - Precondition: the range lies in the buffer; else the process ends, rather than read what is not its own.
