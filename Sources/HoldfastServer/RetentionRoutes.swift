@@ -32,7 +32,9 @@ enum RetentionRoutes {
             // It takes a while, for which others wait.
             try call.principal.require(.contributor, on: environment)
             var faults = InputFaults()
-            if !(1...36_525).contains(days) { faults.add("days", "should be a whole number from 1 to 36525") }
+            if !(1...36_525).contains(days) {
+                faults.add("days", "is \(days), should be a whole number from 1 to 36525")
+            }
             try faults.check()
             view.simulation = try simulation(of: retention, days: days, at: now)
         }

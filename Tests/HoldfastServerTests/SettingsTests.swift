@@ -136,6 +136,25 @@ import Testing
         }
     }
 
+    @Test(arguments: [
+        (#"{"max_backups": 0}"#, "is 0, should be a whole number from 1 to 1000000"),
+        (#"{"max_backups": "10"}"#, #"is "10", should be"#), (#"{"max_backups": 1e40}"#, "is 1e+40, should be"),
+        (#"{"default_config": {"schedule": {"b": 1, "a": []}}}"#, #"is {"a":[],"b":1}, should be an array"#),
+        (#"{"default_config": {"schedule": [{"interval": "0d", "count": 1}]}}"#, "'0d' is not an interval"),
+        (#"{"default_config": {"schedule": [{"interval": "1d"}]}}"#, "is null, should be a whole number"),
+        (#"{"default_config": {"schedule": [{"interval": "1y", "count": 9999}]}}"#, "is 9999, should keep no more"),
+        (#"{"default_config": "\#(String(repeating: "x", count: 500))"}"#, "xxxx…, should be of the type object"),
+    ]) func `the value that is refused is named, as far as it is short`(limits: String, words: String) async throws {
+        let bench = try Bench()
+        try await bench.serve { client async throws in
+            let body = #"{"data_retention": {"production": \#(limits)}}"#
+            let answer = try await client.send(.patch, bench.path("/settings"), body)
+            #expect(answer.status == 400)
+            #expect(answer.message.contains(words), "\(answer.message)")
+            #expect(answer.message.count < 200)
+        }
+    }
+
     @Test func `all faults are said at once, also those beside the policy`() async throws {
         let bench = try Bench()
         try await bench.serve { client async throws in
