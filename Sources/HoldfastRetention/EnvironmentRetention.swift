@@ -17,8 +17,8 @@ extension RetentionSource {
     /// What retention knows of an environment now.
     ///
     /// - Parameter change: what would be different in the question that is asked; nothing is written.
-    /// - Throws: `notFound` if its project is gone, `invalidInput` if its policy or its time zone is none; what `change`
-    ///   throws.
+    /// - Throws: `notFound` if its project is gone, `invalidInput` if its policy or its time zone is none; and what
+    ///   `change` throws.
     package func retention(
         of environment: Environment, at now: Date,
         with change: (inout Project, inout [Backup]) throws -> Void = { _, _ in }
