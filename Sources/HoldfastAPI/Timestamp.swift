@@ -1,14 +1,15 @@
 import Foundation
+import HoldfastModel
 
 /// ISO 8601 time stamps as the API writes them: `2026-01-31T12:00:00.123456+00:00`.
 package enum Timestamp {
     /// The date in UTC with microseconds; one that is not in the years 0 to 9999 as the nearest that is.
     package static func format(_ date: Date) -> String {
         let bounded = min(max(date.timeIntervalSince1970, -62_167_219_200), 253_402_300_799)
-        let total = Int64((bounded * 1_000_000).rounded())
-        let (seconds, micros) = floorDivide(total, 1_000_000)
-        let (days, rest) = floorDivide(seconds, 86_400)
-        let civil = civilDate(days: days)
+        let total = Int((bounded * 1_000_000).rounded())
+        let (seconds, micros) = total.floorDivided(by: 1_000_000)
+        let (days, rest) = seconds.floorDivided(by: 86_400)
+        let civil = CivilDay(number: days).components
         let date = [pad(civil.year, 4), pad(civil.month, 2), pad(civil.day, 2)].joined(separator: "-")
         let time = [rest / 3600, rest / 60 % 60, rest % 60].map { pad($0, 2) }.joined(separator: ":")
         return "\(date)T\(time).\(pad(micros, 6))+00:00"
@@ -25,36 +26,14 @@ package enum Timestamp {
         guard (1...12).contains(month), (1...31).contains(day), hour < 24, minute < 60, second < 61 else { return nil }
         let micros = scanner.fraction()
         guard let offset = scanner.offset(), scanner.isAtEnd else { return nil }
-        let days = daysFromCivil(year: year, month: month, day: day)
+        let days = CivilDay(year: year, month: month, day: day).number
         let seconds = days * 86_400 + hour * 3600 + minute * 60 + second - offset
         return Date(timeIntervalSince1970: Double(seconds * 1_000_000 + micros) / 1_000_000)
     }
 
-    private static func pad(_ number: Int64, _ width: Int) -> String {
+    private static func pad(_ number: Int, _ width: Int) -> String {
         let digits = String(number)
         return String(repeating: "0", count: max(0, width - digits.count)) + digits
-    }
-
-    private static func floorDivide(_ number: Int64, _ by: Int64) -> (quotient: Int64, remainder: Int64) {
-        let remainder = (number % by + by) % by
-        return ((number - remainder) / by, remainder)
-    }
-
-    /// Days since 1970-01-01 in the proleptic Gregorian calendar, counted from 1 March so that leap days come last.
-    private static func daysFromCivil(year: Int64, month: Int64, day: Int64) -> Int64 {
-        let shifted = month <= 2 ? year - 1 : year
-        let (era, yearOfEra) = floorDivide(shifted, 400)
-        let dayOfYear = (153 * (month > 2 ? month - 3 : month + 9) + 2) / 5 + day - 1
-        return era * 146_097 + yearOfEra * 365 + yearOfEra / 4 - yearOfEra / 100 + dayOfYear - 719_468
-    }
-
-    private static func civilDate(days: Int64) -> (year: Int64, month: Int64, day: Int64) {
-        let (era, dayOfEra) = floorDivide(days + 719_468, 146_097)
-        let yearOfEra = (dayOfEra - dayOfEra / 1460 + dayOfEra / 36_524 - dayOfEra / 146_096) / 365
-        let dayOfYear = dayOfEra - (365 * yearOfEra + yearOfEra / 4 - yearOfEra / 100)
-        let part = (5 * dayOfYear + 2) / 153
-        let month = part < 10 ? part + 3 : part - 9
-        return (yearOfEra + era * 400 + (month <= 2 ? 1 : 0), month, dayOfYear - (153 * part + 2) / 5 + 1)
     }
 
     private struct Scanner {
@@ -70,24 +49,24 @@ package enum Timestamp {
             return true
         }
 
-        mutating func number(_ width: Int) -> Int64? {
+        mutating func number(_ width: Int) -> Int? {
             let digits = rest.prefix(width)
             guard digits.count == width, digits.allSatisfy({ (48...57).contains($0) }) else { return nil }
             rest = rest.dropFirst(width)
-            return digits.reduce(0) { $0 * 10 + Int64($1 - 48) }
+            return digits.reduce(0) { $0 * 10 + Int($1 - 48) }
         }
 
         /// Microseconds; further digits are dropped.
-        mutating func fraction() -> Int64 {
+        mutating func fraction() -> Int {
             guard skip(".") else { return 0 }
             let digits = rest.prefix { (48...57).contains($0) }
             rest = rest.dropFirst(digits.count)
-            let padded = digits.prefix(6).map { Int64($0 - 48) } + Array(repeating: 0, count: max(0, 6 - digits.count))
+            let padded = digits.prefix(6).map { Int($0 - 48) } + Array(repeating: 0, count: max(0, 6 - digits.count))
             return padded.reduce(0) { $0 * 10 + $1 }
         }
 
         /// Seconds east of UTC; nil if what is left is no offset.
-        mutating func offset() -> Int64? {
+        mutating func offset() -> Int? {
             if isAtEnd || skip("Z") || skip("z") { return 0 }
             let isWest = skip("-")
             guard isWest || skip("+") || skip(" "), let hours = number(2) else { return nil }

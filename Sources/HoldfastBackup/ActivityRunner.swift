@@ -31,6 +31,14 @@ package struct ActivityContext: Sendable {
     }
 }
 
+/// Thrown by an activity that ends for another one: it waits for its turn again, and then begins anew.
+package struct GivesWay: Error {
+    /// A sentence for people.
+    package let reason: String
+
+    package init(reason: String) { self.reason = reason }
+}
+
 /// Does the work of one activity. Throws to fail it.
 package protocol ActivityPerformer: Sendable {
     func perform(_ context: ActivityContext) throws
@@ -180,12 +188,16 @@ package final class ActivityRunner: Sendable {
     private func perform(_ activity: Activity) {
         let cancellation = Cancellation()
         state.flags.withLock { $0.running[activity.id] = (activity, cancellation) }
-        defer { state.flags.withLock { $0.running[activity.id] = nil } }
         let context = ActivityContext(
             activity: activity, catalogue: catalogue, time: time, cancellation: cancellation)
         var failure: String?
         do {
             try performer.perform(context)
+        } catch let way as GivesWay {
+            context.log(way.reason)
+            // First, because another worker may take it at once.
+            state.flags.withLock { $0.running[activity.id] = nil }
+            return requeue(activity.id)
         } catch {
             let text = (error as? HoldfastError)?.description ?? "\(error)"
             context.log("Failed: \(text)")
@@ -199,6 +211,13 @@ package final class ActivityRunner: Sendable {
             logger.error(
                 "cannot record the end of an activity",
                 metadata: ["activity": "\(activity.id)", "error": "\(error)"])
+        }
+        state.flags.withLock { $0.running[activity.id] = nil }
+    }
+
+    private func requeue(_ activity: ActivityID) {
+        do { try catalogue.requeueActivity(activity, at: time.now()) } catch {
+            logger.error("cannot queue an activity again", metadata: ["activity": "\(activity)", "error": "\(error)"])
         }
     }
 }

@@ -74,7 +74,6 @@ package final class CronTicker: Sendable {
     /// The same for one cron in every run, so that runs stay a period apart.
     private func jitter(of seed: String) -> Int {
         guard maximumJitter > 0 else { return 0 }
-        let hash = seed.utf8.reduce(UInt64(5381)) { ($0 &* 33) ^ UInt64($1) }
-        return Int(hash % UInt64(maximumJitter + 1))
+        return Int(StableHash.of(seed) % UInt64(maximumJitter + 1))
     }
 }

@@ -145,6 +145,8 @@ package protocol BackupCatalogue: RetentionSource {
     func backups(of environment: EnvironmentID) throws -> [Backup]
     /// All backups of a project, those of deleted environments too.
     func backups(in project: ProjectID) throws -> [Backup]
+    /// The same, in the order in which they were recorded.
+    func recordedBackups(in project: ProjectID) throws -> [Backup]
     /// What is known now about the sites that hold a backup.
     func updateSites(of id: BackupID, to sites: [SitePlacement], at date: Date) throws
     /// Deletes a backup so that it can be brought back: nothing of its data goes.

@@ -1,5 +1,6 @@
 import Foundation
 import HoldfastBlobStore
+import HoldfastControl
 import HoldfastModel
 import HoldfastRepository
 import Synchronization
@@ -11,13 +12,28 @@ package struct ProjectFacts: Sendable, Codable, Hashable {
     package var project: Project
     /// By id.
     package var environments: [Environment]
-    /// By id, with all that was set on them; those of deleted environments too.
+    /// In the order in which they were recorded, with all that was set on them; those of deleted environments too.
     package var backups: [Backup]
+    /// Nil in a record of an earlier version, which has its backups by id.
+    private var backupsAreInOrder: Bool?
 
+    /// - Parameter backups: in the order in which they were recorded.
     package init(project: Project, environments: [Environment], backups: [Backup]) {
         self.project = project
         self.environments = environments.sorted { $0.id < $1.id }
-        self.backups = backups.sorted { $0.id < $1.id }
+        self.backups = backups
+        backupsAreInOrder = true
+    }
+
+    /// The order in which backups were recorded, whatever the clock said: first those that are known here, then the
+    /// others, which came after the record was written, by their times.
+    package func inOrder(_ found: [Backup]) -> [Backup] {
+        let known = backupsAreInOrder == true ? backups : []
+        let positions = Dictionary(zip(known.map(\.id), known.indices)) { first, _ in first }
+        return found.sorted { left, right in
+            let (first, second) = (positions[left.id] ?? .max, positions[right.id] ?? .max)
+            return first == second ? (left.createdAt, left.id) < (right.createdAt, right.id) : first < second
+        }
     }
 }
 
@@ -114,19 +130,55 @@ extension ProjectRepositories {
     /// written later.
     package func writeJournal(of project: ProjectID) throws {
         try journals.withLock(of: project) {
+            journals.begins(project)
             guard let password = try catalogue.sealedRepositoryPassword(project) else { return }
             let facts = ProjectFacts(
                 project: try catalogue.project(project), environments: try catalogue.environments(in: project),
-                backups: try catalogue.backups(in: project))
+                backups: try catalogue.recordedBackups(in: project))
             try ProjectJournal(store: try sites(of: project).store, masterKey: masterKey)
                 .write(facts, sealedPassword: password)
         }
     }
 }
 
+extension ProjectRepositories {
+    /// As `writeJournal`, on a thread of its own, and returns after a moment at the latest: a site that hangs keeps
+    /// nobody waiting. Whoever comes while another waits to begin leaves it to that one.
+    ///
+    /// - Parameters:
+    ///   - patience: so many seconds are waited for sites that answer.
+    ///   - failed: gets what went wrong, whenever that is.
+    package func writeJournalSoon(
+        of project: ProjectID, patience: TimeInterval = 2, failed: @escaping @Sendable (any Error) -> Void
+    ) {
+        guard journals.announce(project) else { return }
+        let done = DispatchSemaphore(value: 0)
+        startThread("journal") {
+            do { try writeJournal(of: project) } catch { failed(error) }
+            done.signal()
+        }
+        _ = done.wait(timeout: .now() + patience)
+    }
+}
+
+extension ProjectRepositories {
+    /// While this runs, nobody writes the project's record.
+    package func withoutJournal(of project: ProjectID, _ body: () throws -> Void) rethrows {
+        try journals.withLock(of: project, body)
+    }
+}
+
 /// Who writes a project's record: one at a time.
 final class JournalLocks: Sendable {
     private let locks = Mutex<[ProjectID: NSLock]>([:])
+    /// Projects for which somebody waits who has read nothing yet.
+    private let announced = Mutex<Set<ProjectID>>([])
+
+    /// - Returns: false if somebody is waiting already, and will read all that is known now.
+    func announce(_ project: ProjectID) -> Bool { announced.withLock { $0.insert(project).inserted } }
+
+    /// From here on the facts are read: who comes later has to write again.
+    func begins(_ project: ProjectID) { announced.withLock { _ = $0.remove(project) } }
 
     func withLock(of project: ProjectID, _ body: () throws -> Void) rethrows {
         let lock = locks.withLock { locks in
@@ -143,10 +195,17 @@ final class JournalLocks: Sendable {
 extension House {
     /// As `writeJournal`; what goes wrong is logged, because the next change writes it again.
     package func noteFacts(of project: ProjectID) {
-        do { try repositories.writeJournal(of: project) } catch {
-            logger.warning(
-                "cannot write a project's record to its sites",
-                metadata: ["project": "\(project)", "error": "\(error)"])
-        }
+        do { try repositories.writeJournal(of: project) } catch { noteUnwritten(project, error) }
+    }
+
+    /// As `noteFacts`, and returns after a moment at the latest: for changes that somebody waits for.
+    package func noteFactsSoon(of project: ProjectID) {
+        repositories.writeJournalSoon(of: project) { noteUnwritten(project, $0) }
+    }
+
+    private func noteUnwritten(_ project: ProjectID, _ error: any Error) {
+        logger.warning(
+            "cannot write a project's record to its sites",
+            metadata: ["project": "\(project)", "error": "\(error)"])
     }
 }

@@ -2,7 +2,8 @@ import Foundation
 import HoldfastModel
 import HoldfastRepository
 
-/// Frees what no backup of a project needs any more. The catalogue lets nothing else use the repository meanwhile.
+/// Frees what no backup of a project needs any more. The catalogue lets nothing else use the repository meanwhile; for
+/// a restore it stops, and begins anew when that is done.
 struct PruneActivity {
     let house: House
     let context: ActivityContext
@@ -18,11 +19,20 @@ struct PruneActivity {
             "Removes \(plan.packsRemoved + plan.packsUnreferenced) packs, rewrites \(plan.packsRepacked) and keeps "
                 + "\(plan.packsKept).")
         context.progress(20)
-        let report = try plan.execute()
+        try giveWay()
+        let report = try plan.execute { try giveWay() }
         context.log("Freed \(ByteCount(Int64(max(0, report.bytesFreed)))) on each site.")
         for site in sites.report() where !site.isComplete {
             context.log(
                 "Site \(site.site) could not be reached, and frees it when it is healed: \(site.problem ?? "unknown")")
         }
+    }
+
+    /// - Throws: `GivesWay` if a restore of the project waits.
+    private func giveWay() throws {
+        let waiting = try house.catalogue.openActivities().first { other in
+            other.state == .pending && other.type == .restore && other.project == context.activity.project
+        }
+        if let waiting { throw GivesWay(reason: "Stopped for restore \(waiting.id), and begins again after it.") }
     }
 }

@@ -56,8 +56,9 @@ extension Catalogue {
     }
 
     /// The oldest pending activity of the queue whose environment has none running, production first; it is moved to
-    /// `in_progress`. A prune runs only while nothing else uses its project's repository. Builds have bounds of their
-    /// own, in a project and in all. Nil if there is nothing to do.
+    /// `in_progress`. A prune runs only while nothing else uses its project's repository, and after the restores that
+    /// wait; one that has waited for an hour is overtaken by nothing else that would use it. Builds have bounds of
+    /// their own, in a project and in all. Nil if there is nothing to do.
     package func claimActivity(in queue: ActivityQueueName, at date: Date) throws -> Activity? {
         // Workers ask every second: nothing is locked for those who find nothing.
         let isAnyPending = try read { database in
@@ -80,6 +81,14 @@ extension Catalogue {
                         AND activity.type IN (\(Self.repositoryUsers))
                         AND other.type IN (\(Self.repositoryUsers))
                         AND 'project.prune' IN (activity.type, other.type))
+                    AND NOT EXISTS (
+                        SELECT 1 FROM activity AS other
+                        WHERE other.project = activity.project AND other.state = 'pending' AND CASE activity.type
+                            WHEN 'project.prune' THEN other.type = 'environment.restore'
+                            WHEN 'environment.restore' THEN 0
+                            ELSE activity.type IN (\(Self.repositoryUsers)) AND other.type = 'project.prune'
+                                AND other.sequence < activity.sequence AND other.created_at <= ?
+                            END)
                     AND (activity.type NOT IN (\(Self.builds)) OR (
                         (SELECT count(*) FROM activity AS other WHERE other.state = 'in_progress'
                             AND other.type IN (\(Self.builds))) < \(ActivityQueueName.builds)
@@ -87,7 +96,7 @@ extension Catalogue {
                             AND other.type IN (\(Self.builds)) AND other.project = activity.project)
                             < \(ActivityQueueName.default.projectLimit)))
                     ORDER BY ifnull(environment.type = 'production', 0) DESC, activity.sequence LIMIT 1
-                    """, arguments: [queue.rawValue])
+                    """, arguments: [queue.rawValue, Column.stamp(date.addingTimeInterval(-3600))])
             guard let record else { return nil }
             var activity = try record.model()
             activity.state = .inProgress

@@ -12,6 +12,14 @@ extension Catalogue {
         }
     }
 
+    /// All backups of a project in the order in which they were recorded: those of deleted environments too.
+    package func recordedBackups(in project: ProjectID) throws -> [Backup] {
+        try read { database in
+            try BackupRecord.filter(sql: "project = ?", arguments: [project.rawValue]).order(sql: "position")
+                .fetchAll(database).map { try $0.model() }
+        }
+    }
+
     /// The slots of an environment that backups claimed; at least the newest of each interval is there, also if its
     /// backup is gone.
     package func claims(of environment: EnvironmentID) throws -> [SlotClaim] {
@@ -161,6 +169,24 @@ extension Catalogue {
             let failures = rows.prefix { ($0["result"] as String?) != "success" }
             guard let first = failures.first else { return nil }
             return (failures.count, Column.date(first["completed_at"]))
+        }
+    }
+
+    /// When an environment became active last, as far as its activities say: with the first deployment or resume after
+    /// it was paused or deactivated last. Nil if none of them made it so.
+    package func activeSince(_ environment: EnvironmentID) throws -> Date? {
+        let (begins, ends) = ([ActivityType.push, .activate, .redeploy, .resume], [ActivityType.pause, .deactivate])
+        func list(_ types: [ActivityType]) -> String { types.map { "'\($0.rawValue)'" }.joined(separator: ", ") }
+        return try read { database in
+            try Int64.fetchOne(
+                database,
+                sql: """
+                    SELECT min(completed_at) FROM activity WHERE environment = ?1 AND result = 'success'
+                    AND type IN (\(list(begins))) AND sequence > ifnull((
+                        SELECT max(sequence) FROM activity WHERE environment = ?1 AND state = 'complete'
+                        AND type IN (\(list(ends)))), 0)
+                    """, arguments: [environment.rawValue]
+            ).map(Column.date)
         }
     }
 

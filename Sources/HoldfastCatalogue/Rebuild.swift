@@ -6,6 +6,7 @@ import HoldfastModel
 package struct RebuiltProject: Sendable {
     package var project: Project
     package var environments: [Environment]
+    /// In the order in which they were recorded.
     package var backups: [Backup]
     package var sealedPassword: [UInt8]
 
@@ -29,8 +30,7 @@ extension Catalogue {
                 sql: "UPDATE project SET sealed_repository_password = ? WHERE id = ?",
                 arguments: [Data(rebuilt.sealedPassword), rebuilt.project.id.rawValue])
             for environment in rebuilt.environments { try EnvironmentRecord(environment).insert(database) }
-            let inOrder = rebuilt.backups.sorted { ($0.createdAt, $0.id) < ($1.createdAt, $1.id) }
-            for backup in inOrder { try Self.record(backup, database) }
+            for backup in rebuilt.backups { try Self.record(backup, database) }
         }
     }
 

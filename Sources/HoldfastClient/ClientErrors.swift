@@ -13,8 +13,13 @@ func answerError(status: Int, body: Data) -> HoldfastError {
     var message = ["message", "detail", "title", "error_description", "error"].lazy
         .compactMap { json[$0]?.string }.first { !$0.isEmpty }
     if case .object(let properties)? = json["detail"], !properties.isEmpty {
-        let texts = properties.sorted { $0.key < $1.key }.map { "\($0.key): \($0.value.string ?? "not accepted")" }
-        message = ([json["message"]?.string].compactMap { $0 } + texts).joined(separator: "; ")
+        let said = json["message"]?.string ?? ""
+        let texts = properties.sorted { $0.key < $1.key }.compactMap { key, value -> String? in
+            let problem = value.string ?? "not accepted"
+            // Holdfast's own servers say all of it in the message too.
+            return said.contains(key) && said.contains(problem) ? nil : "\(key): \(problem)"
+        }
+        message = ((said.isEmpty ? [] : [said]) + texts).joined(separator: "; ")
     }
     let hint = json["hint"]?.string ?? json["error_hint"]?.string
     return HoldfastError(code, message ?? "the server answered with HTTP status \(status)", hint: hint)

@@ -1,4 +1,5 @@
 import Foundation
+import HoldfastModel
 
 /// Where the sockets of an installation lie.
 package enum RunDirectory {
@@ -9,7 +10,6 @@ package enum RunDirectory {
     package static func path(home: String) -> String {
         let inside = "\(home)/run"
         guard inside.utf8.count > 48 else { return inside }
-        let hash = home.utf8.reduce(UInt64(0xcbf2_9ce4_8422_2325)) { ($0 ^ UInt64($1)) &* 0x0000_0100_0000_01b3 }
-        return "\(geteuid() == 0 ? "/run" : "/tmp")/holdfast-\(String(hash, radix: 36))"
+        return "\(geteuid() == 0 ? "/run" : "/tmp")/holdfast-\(String(StableHash.of(home), radix: 36))"
     }
 }

@@ -60,10 +60,7 @@ extension Environment {
         let text = String(decoding: allowed.prefix(40), as: UTF8.self)
         let trimmed = text.trimmingCharacters(in: CharacterSet(charactersIn: "-"))
         let alphabet = Array("abcdefghijklmnopqrstuvwxyz234567".utf8)
-        // FNV-1a: the same in every process, unlike `Hasher`.
-        var hash = "\(project)/\(name)".utf8.reduce(UInt64(0xcbf2_9ce4_8422_2325)) { hash, byte in
-            (hash ^ UInt64(byte)) &* 0x0000_0100_0000_01b3
-        }
+        var hash = StableHash.of("\(project)/\(name)")
         var suffix = ""
         for _ in 0..<7 {
             suffix.unicodeScalars.append(Unicode.Scalar(alphabet[Int(hash & 31)]))

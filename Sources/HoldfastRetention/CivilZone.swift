@@ -69,7 +69,7 @@ public struct CivilZone: Sendable, Hashable {
 
     /// The civil day at an instant.
     public func day(at time: Int) -> CivilDay {
-        CivilDay(number: floorDivide(time + offset(at: time), 86_400))
+        CivilDay(number: (time + offset(at: time)).floorDivided(by: 86_400).quotient)
     }
 
     /// The instant at which a clock on the wall shows a time of a day.
@@ -91,10 +91,4 @@ public struct CivilZone: Sendable, Hashable {
         }
         return wall - offsets[last]
     }
-}
-
-/// Rounds down, also below zero.
-func floorDivide(_ value: Int, _ divisor: Int) -> Int {
-    let quotient = value / divisor
-    return value % divisor != 0 && (value < 0) != (divisor < 0) ? quotient - 1 : quotient
 }

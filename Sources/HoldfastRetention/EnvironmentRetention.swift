@@ -9,24 +9,32 @@ package protocol RetentionSource: Sendable {
     /// Slots that backups of the environment ever claimed; the newest of each interval are enough.
     func claims(of environment: EnvironmentID) throws -> [SlotClaim]
     func openActivities() throws -> [Activity]
+    /// When an environment became active last, as far as its activities say; nil if none of them made it so.
+    func activeSince(_ environment: EnvironmentID) throws -> Date?
 }
 
 extension RetentionSource {
     /// What retention knows of an environment now.
     ///
-    /// - Throws: `notFound` if its project is gone, `invalidInput` if its policy or its time zone is none.
-    package func retention(of environment: Environment, at now: Date) throws -> EnvironmentRetention {
-        try EnvironmentRetention(
-            environment, project: project(environment.project),
-            records: (try recordedBackups(of: environment.id), try claims(of: environment.id)),
-            open: openActivities(), at: now)
+    /// - Parameter change: what would be different in the question that is asked; nothing is written.
+    /// - Throws: `notFound` if its project is gone, `invalidInput` if its policy or its time zone is none; and what
+    ///   `change` throws.
+    package func retention(
+        of environment: Environment, at now: Date,
+        with change: (inout Project, inout [Backup]) throws -> Void = { _, _ in }
+    ) throws -> EnvironmentRetention {
+        var (project, backups) = (try project(environment.project), try recordedBackups(of: environment.id))
+        try change(&project, &backups)
+        return try EnvironmentRetention(
+            environment, project: project, records: (backups, try claims(of: environment.id)),
+            open: openActivities(), activeSince: activeSince(environment.id), at: now)
     }
 }
 
 /// One environment as retention sees it: its policy, its zone, its backups and what they claimed.
 package struct EnvironmentRetention: Sendable {
     package let environment: Environment
-    package var policy: RetentionPolicy
+    package let policy: RetentionPolicy
     package let zone: CivilZone
     /// Those that are not deleted, the oldest first.
     package let backups: [RetainedBackup]
@@ -34,13 +42,20 @@ package struct EnvironmentRetention: Sendable {
     /// In seconds since 1970: slots of a schedule without claims that were due before are nobody's fault.
     package let since: Int
     package let due: DueTime
+    /// When each of its backups was taken, those that are deleted included.
+    package let createdAt: [BackupID: Date]
+    /// In seconds since 1970: what was due before was due while nothing was to be backed up.
+    private let activeSince: Int
+    /// For each interval the number of the newest slot that was claimed.
+    private let newestClaims: [RetentionInterval: Int]
 
     /// - Parameters:
     ///   - records: its backups in the order in which they were recorded, and all claims.
     ///   - open: activities that are pending or in progress, of any environment.
-    package init(
+    ///   - activeSince: when it became active last; nil if that is not known.
+    fileprivate init(
         _ environment: Environment, project: Project, records: (backups: [Backup], claims: [SlotClaim]),
-        open: [Activity], at now: Date
+        open: [Activity], activeSince: Date?, at now: Date
     ) throws {
         self.environment = environment
         policy = try RetentionPolicy(project.retention, for: environment.type)
@@ -51,14 +66,18 @@ package struct EnvironmentRetention: Sendable {
             return RetainedBackup(backup, order: order, isInUse: inUse.contains(backup.id.rawValue), at: now)
         }
         claimed = Set(records.claims.compactMap { Slot($0) })
+        newestClaims = Dictionary(claimed.map { ($0.interval, $0.number) }, uniquingKeysWith: max)
+        createdAt = Dictionary(records.backups.map { ($0.id, $0.createdAt) }) { first, _ in first }
         let changed = project.retention?.changedAt(of: environment.type) ?? environment.createdAt
+        self.activeSince = (activeSince ?? environment.createdAt).wholeSeconds
         since = max(environment.createdAt, changed).wholeSeconds
         due = DueTime(for: environment.id)
     }
 
     /// What is due, and what was missed.
     package func state(at now: Date) -> ScheduleState {
-        ScheduleState(policy, claimed: claimed, since: since, at: now.wholeSeconds, in: zone, due: due)
+        ScheduleState(
+            policy, claimed: claimed, since: since, activeSince: activeSince, at: now.wholeSeconds, in: zone, due: due)
     }
 
     /// What stays and what goes.
@@ -78,8 +97,8 @@ package struct EnvironmentRetention: Sendable {
             case .schedule(let interval, let rank):
                 guard let count = policy.schedules.first(where: { $0.interval == interval })?.count else { continue }
                 let current = Slot(of: interval, at: now.wholeSeconds, in: zone).number
-                let newest = claimed.filter { $0.interval == interval }.map(\.number).max() ?? current
-                let slot = Slot(interval: interval, number: max(newest, current - 1) + max(1, count - rank + 1))
+                let newest = max(newestClaims[interval] ?? current, current - 1)
+                let slot = Slot(interval: interval, number: newest + max(1, count - rank + 1))
                 latest = max(latest ?? 0, due.instant(of: slot, in: zone))
             }
         }

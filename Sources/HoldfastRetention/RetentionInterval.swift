@@ -54,21 +54,12 @@ public struct RetentionInterval: Sendable, Hashable {
     public var approximateSeconds: Int { number * unit.seconds }
 }
 
-extension RetentionInterval: CustomStringConvertible, Comparable, Codable {
+extension RetentionInterval: CustomStringConvertible, Comparable {
     public var description: String { "\(number)\(unit.rawValue)" }
 
     /// The finer one first; of equally long ones in the order of their names.
     public static func < (left: Self, right: Self) -> Bool {
         let lengths = (left.approximateSeconds, right.approximateSeconds)
         return lengths.0 == lengths.1 ? left.description < right.description : lengths.0 < lengths.1
-    }
-
-    public init(from decoder: any Decoder) throws {
-        try self.init(try decoder.singleValueContainer().decode(String.self))
-    }
-
-    public func encode(to encoder: any Encoder) throws {
-        var container = encoder.singleValueContainer()
-        try container.encode(description)
     }
 }

@@ -67,48 +67,57 @@ private struct Decision {
     var newestManual: BackupID?
 
     init(_ backups: [RetainedBackup], policy: RetentionPolicy) {
-        self.backups = backups.sorted { $0.order == $1.order ? $0.id > $1.id : $0.order > $1.order }
+        let sorted = backups.sorted { $0.order == $1.order ? $0.id > $1.id : $0.order > $1.order }
+        self.backups = sorted
         self.policy = policy
-        keep = Array(repeating: [], count: backups.count)
-        for (index, backup) in self.backups.enumerated() {
-            if backup.isProtected { keep[index].append(.protected) }
-            if backup.isInUse { keep[index].append(.inUse) }
+        keep = []
+        for schedule in policy.schedules {
+            newestClaims[schedule.interval] =
+                sorted.first { backup in
+                    backup.isGood && backup.claims.contains { $0.interval == schedule.interval }
+                }?.id
         }
-        if let newest = self.backups.firstIndex(where: \.isGood) { keep[newest].append(.newestGood) }
-        keepNewestOfSites()
-        for schedule in policy.schedules { rank(schedule) }
-        rankManual()
+        newestManual = sorted.first { $0.isGood && !$0.isAutomated }?.id
+        keep = reasons { _ in true }
+    }
+
+    /// Why each stays of those that are there; nothing for the others.
+    private func reasons(among isThere: (Int) -> Bool) -> [[KeepReason]] {
+        var keep: [[KeepReason]] = Array(repeating: [], count: backups.count)
+        let there = backups.indices.filter(isThere)
+        for index in there {
+            if backups[index].isProtected { keep[index].append(.protected) }
+            if backups[index].isInUse { keep[index].append(.inUse) }
+        }
+        if let newest = there.first(where: { backups[$0].isGood }) { keep[newest].append(.newestGood) }
+        addNewestOfSites(there, &keep)
+        for schedule in policy.schedules {
+            let claiming = there.filter { backups[$0].claims.contains { $0.interval == schedule.interval } }
+            add(claiming, first: schedule.count, &keep) { .schedule(schedule.interval, rank: $0) }
+        }
+        add(there.filter { !backups[$0].isAutomated }, first: policy.manualCount ?? .max, &keep) { .manual(rank: $0) }
+        return keep
     }
 
     /// A site that is away gets no newer ones: the last that it holds stays until it holds another, so that the loss of
     /// the other sites does not leave it with nothing.
-    private mutating func keepNewestOfSites() {
-        for site in backups.reduce(into: Set<String>(), { $0.formUnion($1.sites) }).sorted() {
-            let newest = backups.firstIndex { $0.isGood && $0.sites.contains(site) }
+    private func addNewestOfSites(_ there: [Int], _ keep: inout [[KeepReason]]) {
+        for site in there.reduce(into: Set<String>(), { $0.formUnion(backups[$1].sites) }).sorted() {
+            let newest = there.first { backups[$0].isGood && backups[$0].sites.contains(site) }
             guard let newest, !keep[newest].contains(.newestGood) else { continue }
             keep[newest].append(.newestOn(site: site))
         }
     }
 
-    /// Gives the newest claims of a schedule their reason. One that is not good takes nobody's place: it stays only
-    /// as long as fewer than `count` good ones are newer.
-    private mutating func rank(_ schedule: RetentionSchedule) {
+    /// Gives the newest so many a reason. One that is not good takes nobody's place: it stays only as long as fewer
+    /// than `count` good ones are newer.
+    private func add(
+        _ indices: [Int], first count: Int, _ keep: inout [[KeepReason]], _ reason: (Int) -> KeepReason
+    ) {
         var newer = 0
-        for index in backups.indices where backups[index].claims.contains(where: { $0.interval == schedule.interval }) {
-            if newer < schedule.count { keep[index].append(.schedule(schedule.interval, rank: newer + 1)) }
-            guard backups[index].isGood else { continue }
-            if newer == 0 { newestClaims[schedule.interval] = backups[index].id }
-            newer += 1
-        }
-    }
-
-    private mutating func rankManual() {
-        var newer = 0
-        for index in backups.indices where !backups[index].isAutomated {
-            if newer < policy.manualCount ?? .max { keep[index].append(.manual(rank: newer + 1)) }
-            guard backups[index].isGood else { continue }
-            if newer == 0 { newestManual = backups[index].id }
-            newer += 1
+        for index in indices {
+            if newer < count { keep[index].append(reason(newer + 1)) }
+            if backups[index].isGood { newer += 1 }
         }
     }
 
@@ -118,12 +127,9 @@ private struct Decision {
         guard let limit = policy.maxBackups else { return }
         var over = keep.count { !$0.isEmpty } - limit
         for schedule in policy.schedules {
-            var left = keep.count { $0.contains { $0.interval == schedule.interval } }
-            for index in backups.indices.reversed() where over > 0 && left > 1 {
-                guard keep[index].count == 1, keep[index][0].interval == schedule.interval else { continue }
-                giveUp(index)
-                (over, left) = (over - 1, left - 1)
-            }
+            // In the place of what goes, the schedule keeps older ones that stay for another reason: the next plan
+            // would see that, so this one does.
+            while over > 0, giveUpOldest(of: schedule, &over) { keep = reasons { !keep[$0].isEmpty } }
         }
         guard policy.manualCount == nil else { return }
         for index in backups.indices.reversed() where over > 0 {
@@ -131,6 +137,19 @@ private struct Decision {
             giveUp(index)
             over -= 1
         }
+        keep = reasons { !keep[$0].isEmpty }
+    }
+
+    /// - Returns: whether any was given up.
+    private mutating func giveUpOldest(of schedule: RetentionSchedule, _ over: inout Int) -> Bool {
+        let before = over
+        var left = keep.count { $0.contains { $0.interval == schedule.interval } }
+        for index in backups.indices.reversed() where over > 0 && left > 1 {
+            guard keep[index].count == 1, keep[index][0].interval == schedule.interval else { continue }
+            giveUp(index)
+            (over, left) = (over - 1, left - 1)
+        }
+        return over < before
     }
 
     private mutating func giveUp(_ index: Int) {

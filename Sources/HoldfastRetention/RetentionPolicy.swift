@@ -7,7 +7,7 @@ import HoldfastModel
 // what is due; `RetentionSimulation` runs a policy through years. Values only: no clock, no files, no catalogue.
 
 /// How often to back up, and how many of these backups to keep.
-public struct RetentionSchedule: Sendable, Hashable, Codable {
+public struct RetentionSchedule: Sendable, Hashable {
     public let interval: RetentionInterval
     /// How many of its slots keep their backup, at least 1.
     public let count: Int
@@ -48,7 +48,7 @@ public struct RetentionSchedule: Sendable, Hashable, Codable {
 }
 
 /// What is kept of one environment.
-public struct RetentionPolicy: Sendable, Hashable, Codable {
+public struct RetentionPolicy: Sendable, Hashable {
     /// At most one for each interval, the finest first.
     public let schedules: [RetentionSchedule]
     /// The newest so many manual backups are kept; nil for all.

@@ -37,6 +37,8 @@ public struct RetentionSimulation: Sendable {
     ) throws {
         try Self.check(policy, existing.count, seconds: end - start, work: work)
         var backups = existing
+        // Every backup works: on every site that has one.
+        let sites = backups.reduce(into: Set<String>()) { $0.formUnion($1.sites) }
         var times: [BackupID: Int] = [:]
         var claimed = backups.reduce(into: Set<Slot>()) { $0.formUnion($1.claims) }
         var order = backups.map(\.order).max() ?? 0
@@ -53,9 +55,10 @@ public struct RetentionSimulation: Sendable {
                 throw HoldfastError(
                     .invalidInput, "the simulation takes more than \(limit) backups", hint: "Simulate a shorter time")
             }
-            backups.append(
-                RetainedBackup(
-                    id: id, order: order, isAutomated: true, isSafe: state.wantsSafe, claims: Set(state.due)))
+            var backup = RetainedBackup(
+                id: id, order: order, isAutomated: true, isSafe: state.wantsSafe, claims: Set(state.due))
+            backup.sites = sites
+            backups.append(backup)
             times[id] = now
             // Only the newest claim of an interval matters for what is due.
             let intervals = Set(state.due.map(\.interval))

@@ -19,8 +19,10 @@ public struct ScheduleState: Sendable, Hashable {
     ///     interval are enough.
     ///   - since: slots that were due before, of a schedule without claims, are nobody's fault: when the environment or
     ///     its policy came to be, in seconds since 1970.
+    ///   - activeSince: what was due before was not to be backed up: nothing is overdue for longer.
     public init(
-        _ policy: RetentionPolicy, claimed: Set<Slot>, since: Int, at now: Int, in zone: CivilZone, due time: DueTime
+        _ policy: RetentionPolicy, claimed: Set<Slot>, since: Int, activeSince: Int = .min, at now: Int,
+        in zone: CivilZone, due time: DueTime
     ) {
         var due: [Slot] = []
         var wantsSafe = false
@@ -49,7 +51,7 @@ public struct ScheduleState: Sendable, Hashable {
             guard first <= current.number else { continue }
             let expected = time.instant(of: Slot(interval: schedule.interval, number: first), in: zone)
             // What was claimed once has been missing since then, whatever was changed meanwhile.
-            overdue = max(overdue, now - (newest == nil ? max(expected, since) : expected))
+            overdue = max(overdue, now - max(newest == nil ? max(expected, since) : expected, activeSince))
         }
         self.due = due
         self.wantsSafe = wantsSafe

@@ -5,7 +5,7 @@ import HoldfastModel
 /// `h` counts elapsed hours in UTC; the other units are civil periods in the project's zone. Several units are counted
 /// in groups from a fixed anchor, so a slot has the same number for ever, and a change of summer time doubles or drops
 /// none.
-public struct Slot: Sendable, Hashable, Codable {
+public struct Slot: Sendable, Hashable {
     public let interval: RetentionInterval
     /// The period's number: of hours and days since 1 January 1970, of ISO weeks since the one of that day, of months
     /// and years since the year 0, each divided by the interval's number.
@@ -22,13 +22,13 @@ public struct Slot: Sendable, Hashable, Codable {
         let day = zone.day(at: time)
         let period =
             switch interval.unit {
-            case .hour: floorDivide(time, 3600)
+            case .hour: time.floorDivided(by: 3600).quotient
             case .day: day.number
             case .week: day.week
             case .month: day.components.year * 12 + day.components.month - 1
             case .year: day.components.year
             }
-        number = floorDivide(period, interval.number)
+        number = period.floorDivided(by: interval.number).quotient
     }
 
     /// The next slot of the same interval.
@@ -42,8 +42,8 @@ public struct Slot: Sendable, Hashable, Codable {
         case .day: return CivilDay(number: period)
         case .week: return CivilDay(number: period * 7 - 3)
         case .month:
-            let year = floorDivide(period, 12)
-            return CivilDay(year: year, month: period - year * 12 + 1, day: 1)
+            let (year, month) = period.floorDivided(by: 12)
+            return CivilDay(year: year, month: month + 1, day: 1)
         case .year: return CivilDay(year: period, month: 1, day: 1)
         }
     }
@@ -77,11 +77,7 @@ public struct DueTime: Sendable, Hashable {
 
     /// The jitter of an environment: a stable fraction made of its identifier.
     public init(for environment: EnvironmentID) {
-        // FNV-1a: the same in every process, unlike `Hasher`.
-        let hash = environment.rawValue.utf8.reduce(UInt64(0xcbf2_9ce4_8422_2325)) { hash, byte in
-            (hash ^ UInt64(byte)) &* 0x0000_0100_0000_01b3
-        }
-        self.init(jitter: Double(hash >> 40) / Double(1 << 24))
+        self.init(jitter: Double(StableHash.of(environment.rawValue) >> 40) / Double(1 << 24))
     }
 
     /// The instant from which on the slot's backup may run, in seconds since 1970.

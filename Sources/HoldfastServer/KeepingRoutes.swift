@@ -59,12 +59,11 @@ enum KeepingRoutes {
     private static func wouldGo(
         _ backup: Backup, of environment: Environment, _ call: Call, at now: Date
     ) throws -> Bool {
-        var records = try call.catalogue.recordedBackups(of: environment.id)
-        for index in records.indices where records[index].id == backup.id { records[index].keeping.deletedAt = nil }
-        let retention = try EnvironmentRetention(
-            environment, project: call.catalogue.project(environment.project),
-            records: (records, call.catalogue.claims(of: environment.id)), open: call.catalogue.openActivities(),
-            at: now)
+        let retention = try call.catalogue.retention(of: environment, at: now) { _, backups in
+            for index in backups.indices where backups[index].id == backup.id {
+                backups[index].keeping.deletedAt = nil
+            }
+        }
         return retention.plan().removed.contains { $0.id == backup.id }
     }
 

@@ -35,7 +35,8 @@ package protocol Operations: Sendable {
     /// The password and the sites of a project's backup repository.
     func repositoryKey(of project: ProjectID) throws -> API.RepositoryKey
 
-    /// Something of a project changed that its sites should know too, for a catalogue that is lost.
+    /// Something of a project changed that its sites should know too, for a catalogue that is lost. Returns after a
+    /// moment at the latest, also if a site hangs.
     func noteChange(of project: ProjectID)
 
     /// The time that locks are compared with: not the wall clock's while that is known to be wrong.

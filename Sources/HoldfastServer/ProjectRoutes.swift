@@ -48,6 +48,7 @@ enum ProjectRoutes {
             if let zone = patch.timezone { project.timeZone = try timeZone(zone) }
             project.updatedAt = call.parts.time.now()
             try call.catalogue.update(project)
+            call.operations.noteChange(of: project.id)
         }
         return try .json(API.Accepted(activities: [], entity: call.view(of: project), code: 200))
     }

@@ -73,7 +73,8 @@ struct RetentionInput {
 
     private func count(_ value: JSONValue, _ path: String, _ faults: inout InputFaults) -> Int? {
         guard case .integer(let number) = value, (1...Int64(RetentionSchedule.largestCount)).contains(number) else {
-            faults.add(path, "should be a whole number from 1 to \(RetentionSchedule.largestCount)")
+            faults.add(
+                path, "is \(value.excerpt), should be a whole number from 1 to \(RetentionSchedule.largestCount)")
             return nil
         }
         return Int(number)
@@ -84,7 +85,7 @@ struct RetentionInput {
     ) -> [RetentionSettings.Schedule]? {
         if value == .null { return nil }
         guard case .array(let items) = value, items.count <= 100 else {
-            faults.add(path, "should be an array of at most 100 schedules")
+            faults.add(path, "is \(value.excerpt), should be an array of at most 100 schedules")
             return nil
         }
         var seen: Set<String> = []
@@ -96,18 +97,18 @@ struct RetentionInput {
             }
             let interval = interval(fields["interval"], "\(path).interval", &faults)
             if let interval, !seen.insert(interval.description).inserted {
-                faults.add("\(path).interval", "is the interval of another schedule already")
+                faults.add("\(path).interval", "is \(interval), the interval of another schedule already")
             }
             let number = count(fields["count"] ?? .null, "\(path).count", &faults)
             var safe: Bool?
             switch fields["safe"] ?? .null {
             case .null: break
             case .bool(let value): safe = value
-            default: faults.add("\(path).safe", "should be of the type boolean")
+            case let value: faults.add("\(path).safe", "is \(value.excerpt), should be of the type boolean")
             }
             guard let interval, let number else { return nil }
             if interval.approximateSeconds * number > Self.longestSpan {
-                faults.add("\(path).count", "should keep no more than a thousand years of \(interval)")
+                faults.add("\(path).count", "is \(number), should keep no more than a thousand years of \(interval)")
             }
             return RetentionSettings.Schedule(interval: interval.description, count: number, safe: safe)
         }
@@ -118,7 +119,7 @@ struct RetentionInput {
 
     private func interval(_ value: JSONValue?, _ path: String, _ faults: inout InputFaults) -> RetentionInterval? {
         guard let text = value?.string else {
-            faults.add(path, "should be a text such as 1d")
+            faults.add(path, "is \(value.map(\.excerpt) ?? "missing"), should be a text such as 1d")
             return nil
         }
         do {
@@ -131,12 +132,22 @@ struct RetentionInput {
 
     private func object(_ value: JSONValue, _ path: String, _ faults: inout InputFaults) -> [String: JSONValue]? {
         if case .object(let fields) = value { return fields }
-        faults.add(path, "should be of the type object")
+        faults.add(path, "is \(value.excerpt), should be of the type object")
         return nil
     }
 
     /// Keys come from outside: bounded, because they are said again.
     private func shown(_ key: String) -> String { String(key.prefix(60)) }
+}
+
+extension JSONValue {
+    /// What was sent, for the sentence that refuses it: its beginning, if it is long.
+    fileprivate var excerpt: String {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        let text = (try? encoder.encode(self)).map { String(decoding: $0, as: UTF8.self) } ?? "something else"
+        return text.count > 40 ? "\(text.prefix(40))…" : text
+    }
 }
 
 extension RetentionSettings {

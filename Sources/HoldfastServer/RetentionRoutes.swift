@@ -21,23 +21,20 @@ enum RetentionRoutes {
         let input = try call.input.decode(API.RetentionPreviewInput.self)
         let environment = try call.environment()
         let now = call.parts.time.now()
-        var project = try call.catalogue.project(environment.project)
         // Null is a change as well: back to the default.
-        if let change = try call.input.decode(JSONValue.self)["data_retention"] {
+        let change = try call.input.decode(JSONValue.self)["data_retention"]
+        let retention = try call.catalogue.retention(of: environment, at: now) { project, _ in
+            guard let change else { return }
             project.retention = try RetentionInput(change).merged(into: project.retention, at: now)
         }
-        let records = (
-            backups: try call.catalogue.recordedBackups(of: environment.id),
-            claims: try call.catalogue.claims(of: environment.id)
-        )
-        let retention = try EnvironmentRetention(
-            environment, project: project, records: records, open: call.catalogue.openActivities(), at: now)
         var view = try call.view(of: retention)
         if let days = input.days {
             // It takes a while, for which others wait.
             try call.principal.require(.contributor, on: environment)
             var faults = InputFaults()
-            if !(1...36_525).contains(days) { faults.add("days", "should be a whole number from 1 to 36525") }
+            if !(1...36_525).contains(days) {
+                faults.add("days", "is \(days), should be a whole number from 1 to 36525")
+            }
             try faults.check()
             view.simulation = try simulation(of: retention, days: days, at: now)
         }
@@ -73,10 +70,9 @@ extension ServerParts {
     /// The same, whoever asks.
     func view(of retention: EnvironmentRetention, at now: Date) throws -> API.Retention {
         let (plan, state) = (retention.plan(), retention.state(at: now))
-        let records = try catalogue.recordedBackups(of: retention.environment.id)
-        let byID = Dictionary(records.map { ($0.id, $0) }) { first, _ in first }
+        let automated = Set(retention.backups.filter(\.isAutomated).map(\.id))
         func item(_ id: BackupID) -> API.Retention.Item {
-            API.Retention.Item(id: id, createdAt: byID[id]?.createdAt, automated: byID[id]?.automated ?? false)
+            API.Retention.Item(id: id, createdAt: retention.createdAt[id], automated: automated.contains(id))
         }
         var view = API.Retention(
             environment: retention.environment.name, timezone: retention.zone.identifier,

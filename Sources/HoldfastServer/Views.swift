@@ -96,8 +96,15 @@ extension Call {
     /// Each with why it is kept; an environment's plan is made once.
     func views(of backups: [OwnedBackup]) throws -> [API.Backup] {
         var plans: [EnvironmentID: KeptBackups] = [:]
+        var admins: [EnvironmentID: Bool] = [:]
+        var sites: [ProjectID: [SiteState]] = [:]
         return try backups.map { owned in
-            var view = view(ofRecord: owned)
+            let (project, id) = (owned.backup.project, owned.backup.environment)
+            let isAdmin = admins[id] ?? ((try? principal.require(.admin, on: owned)) != nil)
+            admins[id] = isAdmin
+            let states = sites[project] ?? operations.siteStates(of: project)
+            sites[project] = states
+            var view = view(ofRecord: owned, isAdmin: isAdmin, states)
             guard let environment = owned.environment else { return view }
             let plan = try plans[environment.id] ?? KeptBackups(environment, catalogue, at: parts.time.now())
             plans[environment.id] = plan
@@ -107,12 +114,12 @@ extension Call {
         }
     }
 
-    private func view(ofRecord owned: OwnedBackup) -> API.Backup {
+    private func view(ofRecord owned: OwnedBackup, isAdmin: Bool, _ sites: [SiteState]) -> API.Backup {
         let backup = owned.backup
         let base = owned.environment.map { Path.environment($0.name, in: $0.project) } ?? Path.project(backup.project)
         let path = "\(base)/backups/\(backup.id)"
         var links: API.Links = ["self": path]
-        if backup.status == .created, (try? principal.require(.admin, on: owned)) != nil {
+        if backup.status == .created, isAdmin {
             links["#edit"] = path
             links["#delete"] = path
             if backup.keeping.isDeleted {
@@ -123,9 +130,7 @@ extension Call {
                 if backup.keeping.isProtected { links["#unprotect"] = "\(path)/unprotect" }
             }
         }
-        return API.Backup(
-            backup, isEnvironmentDeleted: owned.environment == nil, links: links,
-            now: operations.siteStates(of: backup.project))
+        return API.Backup(backup, isEnvironmentDeleted: owned.environment == nil, links: links, now: sites)
     }
 
     func view(of details: ActivityDetails) throws -> API.Activity {

@@ -1,11 +1,14 @@
-/// How Upsun's page "Back up an environment" changes a backup policy, as it is printed there.
-///
-/// Source: Upsun's documentation, "Back up an environment".
+import Foundation
+
+/// How Upsun's page "Back up an environment" changes a backup policy.
 package enum SettingsPage {
-    /// The bodies, comma before a closing bracket included.
-    package static let bodies = [
-        """
-        {
+    /// The four command lines exactly as they are printed there, comma before a closing bracket included.
+    ///
+    /// Source: Upsun's documentation, "Back up an environment".
+    package static let commands = [
+        #"""
+        upsun project:curl settings -X PATCH \
+           -d '{
                "data_retention": {
                   "production": {
                      "default_config": {
@@ -15,10 +18,11 @@ package enum SettingsPage {
                       }
                    }
                 }
-              }
-        """,
-        """
-        {
+              }'
+        """#,
+        #"""
+        upsun project:curl settings -X PATCH \
+           -d '{
                "data_retention": {
                   "production": {
                      "default_config": {
@@ -30,14 +34,31 @@ package enum SettingsPage {
                       }
                    }
                 }
-              }
-        """,
-        #"{"data_retention": {"production": {"max_backups": 10}}}"#,
-        #"{"data_retention": {"production": {"default_config":  {"manual_count": 1}}}}"#,
+              }'
+        """#,
+        #"""
+        upsun project:curl /settings -X PATCH -d '{"data_retention": {"production": {"max_backups": 10}}}'
+        """#,
+        #"""
+        upsun project:curl /settings -X PATCH -d '{"data_retention": {"production": \#
+        {"default_config":  {"manual_count": 1}}}}'
+        """#,
     ]
 
-    /// With the path that follows `project:curl` on the page.
-    package static let examples = zip(["settings", "settings", "/settings", "/settings"], bodies).map {
-        (path: $0, body: $1)
+    /// What a shell passes on of a command line to the program that it names.
+    package static func arguments(of command: String) throws -> [String] {
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: "/bin/sh")
+        process.arguments = ["-euc", #"upsun() { printf '%s\0' "$@"; }"# + "\n" + command]
+        let pipe = Pipe()
+        process.standardOutput = pipe
+        process.standardInput = FileHandle.nullDevice
+        try process.run()
+        let text = String(decoding: try pipe.fileHandleForReading.readToEnd() ?? Data(), as: UTF8.self)
+        process.waitUntilExit()
+        return text.split(separator: "\0", omittingEmptySubsequences: false).dropLast().map(String.init)
     }
+
+    /// The bodies of the four.
+    package static func bodies() throws -> [String] { try commands.compactMap { try arguments(of: $0).last } }
 }

@@ -155,6 +155,26 @@ struct ActivityTests {
         #expect(catalogue.activity(working.id)?.result == .success)
     }
 
+    @Test func `an activity that gives way has not failed, and begins anew`() throws {
+        let environment = try environment()
+        let begun = Mutex(0)
+        let performer = ScriptedPerformer(work: { _ in
+            let isFirst = begun.withLock { count in
+                count += 1
+                return count == 1
+            }
+            if isFirst { throw GivesWay(reason: "Stopped for another one.") }
+        })
+        let activity = try desk().submit(.backup(environment.id, safe: true), by: user)
+        let runner = runner(performer)
+        try runner.start()
+        #expect(try waitUntil { try catalogue.openActivities().isEmpty })
+        runner.stop()
+        #expect(begun.withLock { $0 } == 2)
+        #expect(catalogue.activity(activity.id)?.result == .success)
+        #expect(catalogue.log(of: activity.id) == ["Stopped for another one.\n"])
+    }
+
     @Test func `what ran when the control plane stopped is settled before anything new begins`() throws {
         let environment = try environment()
         let activity = try desk().submit(.backup(environment.id, safe: true), by: user)

@@ -109,7 +109,7 @@ final class MemoryCatalogue: BackupCatalogue {
     private let state = Mutex(State())
     /// What looking for a backup throws, as a disk does that fails.
     let failure = Mutex<HoldfastError?>(nil)
-    /// Called when the backups of a project were read, and before their reader has them.
+    /// Called when all that a project's sites are told was read, and before its reader has it.
     let afterBackups = Mutex<(@Sendable () -> Void)?>(nil)
 
     func add(_ project: Project) { state.withLock { $0.projects[project.id] = project } }
@@ -176,7 +176,10 @@ final class MemoryCatalogue: BackupCatalogue {
         }
     }
     func backups(in project: ProjectID) throws -> [Backup] {
-        let backups = state.withLock { $0.backups.filter { $0.project == project } }
+        state.withLock { $0.backups.filter { $0.project == project } }
+    }
+    func recordedBackups(in project: ProjectID) throws -> [Backup] {
+        let backups: [Backup] = try backups(in: project).reversed()
         afterBackups.withLock { $0 }?()
         return backups
     }
@@ -206,6 +209,7 @@ final class MemoryCatalogue: BackupCatalogue {
         }
     }
     func lastDrill(of environment: EnvironmentID) throws -> Date? { nil }
+    func activeSince(_ environment: EnvironmentID) throws -> Date? { nil }
     func lastEnded(_ type: ActivityType, of environment: EnvironmentID?, in project: ProjectID) throws -> Activity? {
         nil
     }

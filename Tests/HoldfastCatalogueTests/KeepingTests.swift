@@ -49,6 +49,50 @@ import Testing
         #expect(try bench.catalogue.recordedBackups(of: bench.main.id).map(\.id) == recorded)
     }
 
+    @Test func `a rebuilt catalogue keeps the order that it is given, whatever the times say`() throws {
+        let bench = try Bench()
+        let project = Project(
+            id: .random(), title: "Q", defaultBranch: "main", region: "r", timeZone: "UTC", createdAt: bench.time.now())
+        let environment = Environment(
+            id: .random(), project: project.id, name: "main", type: .production, status: .inactive,
+            createdAt: project.createdAt)
+        var backups: [Backup] = []
+        for jump in [0.0, 4_000_000, -9_000_000] {
+            bench.time.advance(jump)
+            backups.append(bench.backup(of: environment))
+        }
+        try bench.catalogue.rebuild(
+            RebuiltProject(project: project, environments: [environment], backups: backups, sealedPassword: [1]))
+        #expect(try bench.catalogue.recordedBackups(of: environment.id).map(\.id) == backups.map(\.id))
+        #expect(try bench.catalogue.recordedBackups(in: project.id).map(\.id) == backups.map(\.id))
+    }
+
+    @Test func `an environment is active since the first deployment or resume after it was paused last`() throws {
+        let bench = try Bench()
+        func end(_ type: ActivityType, _ result: ActivityResult = .success) throws -> Date {
+            let activity = try bench.queue(type, on: bench.main)
+            _ = try bench.claim(type.queue)
+            bench.time.advance(10)
+            let failure = result == .failure ? "no" : nil
+            try bench.catalogue.finishActivity(activity.id, result: result, failure: failure, at: bench.time.now())
+            return bench.time.now()
+        }
+        func since() throws -> Date? { try bench.catalogue.activeSince(bench.main.id) }
+        #expect(try since() == nil)
+        _ = try end(.push, .failure)
+        #expect(try since() == nil)
+        let deployed = try end(.push)
+        _ = try end(.redeploy)
+        #expect(try since() == deployed, "it was active before")
+        _ = try end(.pause)
+        #expect(try since() == nil)
+        let resumed = try end(.resume)
+        _ = try end(.push)
+        #expect(try since() == resumed)
+        let other = try bench.addEnvironment("other")
+        #expect(try bench.catalogue.activeSince(other.id) == nil)
+    }
+
     @Test func `what keeps a backup is stored, and a deletion is on record`() throws {
         let bench = try Bench()
         let id = try add([claim("1d", 1)], to: bench)

@@ -34,6 +34,9 @@ import Testing
         let properties = try await error(
             400, #"{"message":"refused","detail":{"type":"no such type","parent":"loop"}}"#)
         #expect(properties?.message == "refused; parent: loop; type: no such type")
+        let own = try await error(
+            400, #"{"message":"'a.b': is 0, should be more","detail":{"a.b":"is 0, should be more"}}"#)
+        #expect(own?.message == "'a.b': is 0, should be more", "nothing is said twice")
         #expect(try await error(502, "<html>bad gateway</html>")?.message == "the server answered with HTTP status 502")
     }
 

@@ -47,14 +47,11 @@ import Testing
         return replies
     }
 
-    /// The arguments of the contract's page, as a shell passes them on.
-    static let page = SettingsPage.examples.map { [$0.path, "-X", "PATCH", "-d", $0.body] }
-
-    @Test(arguments: page) func `project:curl takes the page's command lines as they are printed`(
-        arguments: [String]
+    @Test(arguments: SettingsPage.commands) func `project:curl takes the page's command lines as they are printed`(
+        command: String
     ) async throws {
-        let run = try await CommandFixture.run(
-            ["project:curl"] + arguments + ["-p", "shopshopshop2"], replies: replies())
+        let arguments = try SettingsPage.arguments(of: command)
+        let run = try await CommandFixture.run(arguments + ["-p", "shopshopshop2"], replies: replies())
         #expect(run.status == .success, "\(run.error)")
         #expect(run.out == #"{"status":"OK","code":200}"# + "\n")
         let sent = run.requests.filter { $0.method == "PATCH" }

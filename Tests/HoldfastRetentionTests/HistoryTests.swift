@@ -32,10 +32,19 @@ import Testing
         await withCheckedContinuation { (done: CheckedContinuation<[String], Never>) in
             DispatchQueue.global().async {
                 let faults = Faults()
+                let seeds = "seeds \(firstSeed) to \(firstSeed + UInt64(count) - 1)"
+                let kind = "histories of \(years) years, \(hourly ? "hourly" : "days and longer"), \(seeds)"
                 DispatchQueue.concurrentPerform(iterations: count) { index in
                     let seed = firstSeed + UInt64(index)
                     var history = History(seed: seed, hourly: hourly, zones: zones)
-                    if let fault = history.live(years: years) { faults.add("seed \(seed): \(fault)") }
+                    if let fault = history.live(years: years) {
+                        faults.add("seed \(seed): \(fault)")
+                        FileHandle.standardError.write(Data("broken: seed \(seed): \(fault)\n".utf8))
+                    }
+                    let (lived, backups, broken) = faults.lived(history.backupsTaken)
+                    guard lived == count || lived % 100 == 0 else { return }
+                    let line = "\(lived) of \(count) \(kind): \(backups) backups, \(broken) broken\n"
+                    FileHandle.standardError.write(Data(line.utf8))
                 }
                 done.resume(returning: faults.first(5))
             }
@@ -45,7 +54,16 @@ import Testing
     private final class Faults: @unchecked Sendable {
         private let lock = NSLock()
         private var all: [String] = []
+        private var lives = 0
+        private var backups = 0
         func add(_ fault: String) { lock.withLock { all.append(fault) } }
+        /// How many histories were lived, with how many backups, and how many of them broke something.
+        func lived(_ taken: Int) -> (Int, backups: Int, broken: Int) {
+            lock.withLock {
+                (lives, backups) = (lives + 1, backups + taken)
+                return (lives, backups, all.count)
+            }
+        }
         func first(_ count: Int) -> [String] { lock.withLock { Array(all.prefix(count)) } }
     }
 }
@@ -61,13 +79,20 @@ private struct History {
     private var policy = RetentionPolicy.manual
     private var backups: [RetainedBackup] = []
     private var everClaimed: Set<Slot> = []
-    /// The three newest of each interval, as a catalogue that forgets older ones would have them.
+    /// The three newest of each interval, which a catalogue keeps for a while, or for ever.
     private var newestClaims: [RetentionInterval: [Slot]] = [:]
-    /// All of these.
+    /// Those of the backups that are there.
+    private var presentClaims: Set<Slot> = []
+    /// All of these: what a catalogue that forgets older ones would have.
     private var claimed: Set<Slot> = []
     private var claimedCount: [RetentionInterval: Int] = [:]
+    /// What the wall clock shows.
     private var now = 1_767_225_600
+    /// By how much it is wrong.
+    private var clockError = 0
+    private var clockWasWrong = false
     private var order = 0
+    var backupsTaken: Int { order }
     private var since: Int
     private var hadGood = false
     private var policyChanged = false
@@ -102,7 +127,7 @@ private struct History {
     /// - Returns: what was broken; nil if nothing was.
     mutating func live(years: Int) -> String? {
         let end = now + years * 31_556_952
-        while now < end {
+        while now - clockError < end {
             if let fault = step() { return "\(fault) at \(now), policy \(policy)" }
         }
         return nil
@@ -121,11 +146,17 @@ private struct History {
             now += Int.random(in: 60...7200, using: &generator)
             return nil
         }
-        if let slot = state.due.first(where: { everClaimed.contains($0) }) { return "\(slot) is claimed twice" }
+        if let slot = state.due.first(where: { isTaken($0) }) { return "\(slot) is claimed twice" }
         add(automated: true, safe: state.wantsSafe, claims: Set(state.due))
         if chance(5) { add(automated: false, safe: true, claims: []) }
         now += Int.random(in: 1...600, using: &generator)
-        return apply()
+        // While the clock is wrong nobody deletes anything.
+        return clockError == 0 ? apply() : nil
+    }
+
+    /// A clock that was wrong may come to a slot again of which everything is gone.
+    private func isTaken(_ slot: Slot) -> Bool {
+        clockWasWrong ? backups.contains { $0.claims.contains(slot) } : everClaimed.contains(slot)
     }
 
     private mutating func add(automated: Bool, safe: Bool, claims: Set<Slot>) {
@@ -137,12 +168,21 @@ private struct History {
         for slot in claims {
             claimedCount[slot.interval, default: 0] += 1
             claimed.insert(slot)
+            presentClaims.insert(slot)
             newestClaims[slot.interval, default: []].append(slot)
             guard let newest = newestClaims[slot.interval], newest.count > 3,
                 let oldest = newest.indices.min(by: { newest[$0].number < newest[$1].number })
             else { continue }
-            claimed.remove(newest[oldest])
+            if !presentClaims.contains(newest[oldest]) { claimed.remove(newest[oldest]) }
             newestClaims[slot.interval]?.remove(at: oldest)
+        }
+    }
+
+    /// What the catalogue forgets when a backup is gone.
+    private mutating func forget(_ claims: Set<Slot>) {
+        for slot in claims {
+            presentClaims.remove(slot)
+            if newestClaims[slot.interval]?.contains(slot) != true { claimed.remove(slot) }
         }
     }
 
@@ -156,7 +196,7 @@ private struct History {
         if chance(0.3), let index = backups.indices.randomElement(using: &generator) { backups[index].isGood = false }
         if chance(0.2), backups.count(where: \.isGood) > 1, let index = backups.indices.randomElement(using: &generator)
         {
-            backups.remove(at: index)
+            forget(backups.remove(at: index).claims)
         }
         if chance(0.1) {
             policy = randomPolicy(limited: true)
@@ -164,6 +204,14 @@ private struct History {
             since = now
         }
         if chance(0.05), let other = zones.randomElement(using: &generator) { zone = other }
+        if clockError != 0, chance(20) {
+            now -= clockError
+            clockError = 0
+        } else if clockError == 0, chance(0.1) {
+            clockError = Int.random(in: (-400 * 86_400)...(3650 * 86_400), using: &generator)
+            now += clockError
+            clockWasWrong = true
+        }
         hadGood = backups.contains(where: \.isGood)
     }
 
@@ -180,13 +228,14 @@ private struct History {
         if backups.contains(where: { gone.contains($0.id) && ($0.isProtected || $0.isInUse) }) {
             return "a protected one goes"
         }
-        if chance(2) {
+        if chance(policy.maxBackups == nil ? 2 : 20) {
             let again = RetentionPlan(left, policy: policy)
-            if !again.removed.isEmpty || again.kept.map(\.id) != plan.kept.map(\.id) {
+            if !again.removed.isEmpty || again.kept != plan.kept {
                 return "a second plan changes something"
             }
             if let fault = checkOrder(plan) { return fault }
         }
+        for backup in backups where gone.contains(backup.id) { forget(backup.claims) }
         backups = left
         return steady ? checkCounts(plan) : nil
     }

@@ -117,6 +117,21 @@ import Testing
         #expect(impossible.warnings.contains { $0.contains("max_backups is 1") })
     }
 
+    @Test func `over the limit a plan is final: in what it leaves the next one finds nothing`() throws {
+        // Of the days the two newest are kept; the oldest is a week's, and counts as a day when newer ones have gone.
+        let backups = [
+            try automated(1, [("1d", 1), ("1w", 0)]), try automated(2, [("1d", 2)]), try automated(3, [("1d", 3)]),
+            try manual(4),
+        ]
+        let policy = try Self.policy([("1d", 2), ("1w", 1)], manual: 3, max: 2)
+        let plan = RetentionPlan(backups, policy: policy)
+        #expect(kept(plan) == ["m4", "b1"])
+        #expect(plan.kept.last?.reasons.map(\.description) == ["1d #1", "1w #1"])
+        #expect(plan.removed.allSatisfy { $0.reasons == [.tooMany(limit: 2)] })
+        let left = backups.filter { kept(plan).contains($0.id.rawValue) }
+        #expect(RetentionPlan(left, policy: policy).kept == plan.kept)
+    }
+
     @Test func `over the limit manual ones go only if they have no limit of their own`() throws {
         let backups = try (1...4).map { try manual($0) } + [try automated(5, [("1d", 1)])]
         let plan = RetentionPlan(backups, policy: try Self.policy([("1d", 1)], max: 3))

@@ -51,6 +51,21 @@ import Testing
         #expect(new.overdueSeconds == 3600)
     }
 
+    @Test func `nothing is overdue for longer than the environment has been active, and it is due at once`() throws {
+        let claimed = Slot(
+            of: try RetentionInterval("1d"), at: try CivilZoneTests.time("2026-06-01T12:00:00Z"), in: .utc)
+        func state(at now: String) throws -> ScheduleState {
+            ScheduleState(
+                try PlanTests.policy([("1d", 7)]), claimed: [claimed], since: 0,
+                activeSince: try CivilZoneTests.time("2026-06-20T14:00:00Z"), at: try CivilZoneTests.time(now),
+                in: .utc, due: DueTime())
+        }
+        let resumed = try state(at: "2026-06-20T14:10:00Z")
+        #expect(resumed.due.count == 1)
+        #expect(resumed.overdueSeconds == 600)
+        #expect(try state(at: "2026-06-21T14:00:00Z").overdueSeconds == 86_400)
+    }
+
     @Test func `a claim of the future, made by a wrong clock, stops nothing`() throws {
         let state = try state(
             [("1d", 7)], claimed: [("1d", "2036-06-01T12:00:00Z"), ("1d", "2026-06-01T12:00:00Z")],

@@ -23,6 +23,13 @@ import Testing
         #expect(back.kept.map(\.id.rawValue) == ["b5", "b4"])
     }
 
+    @Test func `simulated backups are on every site, so that none of today stays for its site`() throws {
+        let simulation = try RetentionSimulation(
+            PlanTests.policy([("1d", 2)]), existing: [backup(1, on: ["a", "b"])], from: 20 * 86_400, to: 30 * 86_400,
+            in: .utc)
+        #expect(simulation.entries.map { $0.reasons.map(\.description) } == [["newest good", "1d #1"], ["1d #2"]])
+    }
+
     @Test(arguments: 0..<50) func `whatever sites are away, each keeps the newest good one that it ever held`(seed: Int)
         throws
     {

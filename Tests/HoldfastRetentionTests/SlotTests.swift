@@ -1,5 +1,7 @@
+import Foundation
 import HoldfastModel
 import HoldfastRetention
+import HoldfastTestSupport
 import Testing
 
 @Suite struct SlotTests {
@@ -29,6 +31,23 @@ import Testing
         #expect(try slot("1w", "2027-01-03T23:59:59Z") == last)
         #expect(try slot("1w", "2026-12-27T23:59:59Z").next == last)
         #expect(try slot("1w", "2027-01-04T00:00:00Z") == last.next)
+    }
+
+    @Test(arguments: ["Europe/Berlin", "Pacific/Apia", "Australia/Lord_Howe"])
+    func `weeks, months and years begin when Foundation says, at random instants`(name: String) throws {
+        let zone = try CivilZone(identifier: name)
+        var calendar = Calendar(identifier: .iso8601)
+        calendar.timeZone = try #require(TimeZone(identifier: name))
+        var generator = SeededGenerator(seed: 11)
+        for _ in 0..<1000 {
+            let time = Int.random(in: 0..<4_102_444_800, using: &generator)
+            let date = Date(timeIntervalSince1970: Double(time))
+            for (text, unit) in [("1w", Calendar.Component.weekOfYear), ("1M", .month), ("1y", .year)] {
+                let expected = try #require(calendar.dateInterval(of: unit, for: date)?.start.timeIntervalSince1970)
+                let slot = Slot(of: try RetentionInterval(text), at: time, in: zone)
+                #expect(slot.start(in: zone) == Int(expected), "\(text) at \(time)")
+            }
+        }
     }
 
     @Test func `months have their own lengths, and quarters begin in January`() throws {

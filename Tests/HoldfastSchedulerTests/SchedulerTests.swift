@@ -39,6 +39,16 @@ import Testing
         #expect(try bench.listed(bench.main).count == 1)
     }
 
+    @Test func `each trigger is a look, and without more of them the service ends`() async throws {
+        let bench = try Bench("2026-03-01T12:00:00Z")
+        let (triggers, source) = AsyncStream.makeStream(of: Void.self)
+        source.yield()
+        source.yield()
+        source.finish()
+        await bench.scheduler.run(triggers: triggers)
+        #expect(try bench.catalogue.openActivities().map(\.type) == [.backup])
+    }
+
     @Test func `a control plane that stood still for three days takes one backup, and the days between stay missed`()
         throws
     {
@@ -57,6 +67,57 @@ import Testing
         #expect(try bench.listed(bench.main).count == before + 1)
         let gap = try bench.catalogue.claims(of: bench.main.id).map(\.slot).sorted()
         #expect(gap.last.map { $0 - gap[gap.count - 2] } ?? 0 >= 3)
+    }
+
+    @Test func `in the nights in which the clocks are changed each day and each hour is backed up once`() throws {
+        for start in ["2026-03-28T20:30:00Z", "2026-10-24T20:30:00Z"] {
+            let bench = try Bench(start, zone: "Europe/Berlin")
+            try bench.set([("1d", 7), ("1h", 48)])
+            try bench.pass(12 * Self.hour, step: 300)
+            let listed = try bench.listed(bench.main)
+            let claims = listed.flatMap(\.keeping.claims)
+            #expect(Set(claims).count == claims.count)
+            // Days begin later in their slot than hours, so that theirs may be a backup of its own.
+            #expect((13...14).contains(listed.count), "\(listed.count)")
+            #expect(claims.count { $0.interval == "1h" } == 13)
+            #expect(claims.count { $0.interval == "1d" } == 2, "\(start)")
+            let hours = claims.filter { $0.interval == "1h" }.map(\.slot).sorted()
+            #expect(hours.last.map { $0 - (hours.first ?? 0) } == 12, "none is left out")
+        }
+    }
+
+    @Test func `an environment that was paused for long is due when it runs again, and not overdue before`() throws {
+        let bench = try Bench("2026-03-01T12:00:00Z")
+        try bench.look()
+        #expect(try bench.listed(bench.main).count == 1)
+        func move(_ type: ActivityType, to status: EnvironmentStatus) throws {
+            let activity = Activity(
+                id: .random(), project: bench.project.id, environment: bench.main.id, type: type, user: nil, text: "x",
+                createdAt: bench.time.now())
+            try bench.catalogue.createActivity(activity)
+            _ = try bench.catalogue.claimActivity(in: .default, at: bench.time.now())
+            var environment = try bench.catalogue.environment(bench.main.id)
+            environment.status = status
+            try bench.catalogue.update(environment)
+            try bench.catalogue.finishActivity(activity.id, result: .success, failure: nil, at: bench.time.now())
+        }
+        try move(.pause, to: .paused)
+        try bench.pass(20 * Self.day, step: Self.day / 4)
+        #expect(try bench.listed(bench.main).count == 1)
+        try move(.resume, to: .active)
+        bench.backups.fail(bench.main, true)
+        bench.time.advance(30)
+        #expect(try bench.look().map(\.type) == [.backup])
+        func overdue() throws -> Int {
+            try bench.catalogue.retention(of: bench.main, at: bench.time.now()).state(at: bench.time.now())
+                .overdueSeconds
+        }
+        #expect(try overdue() == 30)
+        bench.time.advance(Double(2 * Self.day))
+        #expect(try overdue() == 2 * Self.day + 30)
+        bench.backups.fail(bench.main, false)
+        try bench.look()
+        #expect(try overdue() == 0)
     }
 
     @Test func `only active environments are backed up, production first, and few at a time`() throws {
@@ -284,6 +345,47 @@ import Testing
             try bench.catalogue.activities(in: bench.project.id, .init(limit: 50)).count {
                 $0.activity.type == .prune && $0.activity.result == .success
             } == 2)
+    }
+
+    @Test func `a prune gives way to a restore, and is overtaken by nothing else for longer than an hour`() throws {
+        let bench = try Bench("2026-03-01T12:00:00Z")
+        try bench.set([])
+        let ids = try (0..<3).map { _ in try bench.manual(bench.main) }
+        _ = try bench.add("other", .development)
+        for id in ids.dropLast() {
+            _ = try bench.desk.submit(.deleteBackup(id, now: true), by: nil)
+            try bench.work()
+        }
+        func claim(_ queue: ActivityQueueName) throws -> Activity? {
+            try bench.catalogue.claimActivity(in: queue, at: bench.time.now())
+        }
+        func perform(_ activity: Activity) throws {
+            try bench.backups.perform(
+                ActivityContext(activity: activity, catalogue: bench.catalogue, time: bench.time))
+        }
+        func end(_ id: ActivityID) throws {
+            try bench.catalogue.finishActivity(id, result: .success, failure: nil, at: bench.time.now())
+        }
+        let queued = try bench.desk.submitPrune(of: bench.project.id)
+        let prune = try #require(try claim(.backup))
+        #expect(prune.id == queued.id)
+        let restore = try bench.desk.submit(.restore(ids[2], RestoreRequest(target: "other")), by: nil)
+        #expect(try claim(.default) == nil)
+        #expect(throws: GivesWay.self) { try perform(prune) }
+        #expect(try !bench.repository().planPrune().isEmpty, "it has begun nothing")
+        try bench.catalogue.requeueActivity(prune.id, at: bench.time.now())
+        #expect(try claim(.backup) == nil, "the restore comes first")
+        #expect(try claim(.default)?.id == restore.id)
+        // A backup that waits beside it does not overtake the prune once that has waited for an hour.
+        bench.time.advance(3601)
+        let backup = try bench.desk.submit(.backup(bench.main.id, safe: false), by: nil)
+        #expect(try claim(.backup) == nil)
+        try end(restore.id)
+        #expect(try claim(.backup)?.id == prune.id)
+        try perform(prune)
+        try end(prune.id)
+        #expect(try bench.repository().planPrune().isEmpty)
+        #expect(try claim(.backup)?.id == backup.id)
     }
 
     @Test func `a schedule that is safe asks for consistent backups, and others for live ones`() throws {

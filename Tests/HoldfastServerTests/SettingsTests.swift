@@ -18,6 +18,8 @@ import Testing
     @Test func `the page's four examples work as they are printed, and each keeps what the others set`() async throws {
         let bench = try Bench()
         let path = bench.path("/settings")
+        let bodies = try SettingsPage.bodies()
+        #expect(bodies.count == 4 && bodies[0].contains("},\n"), "with the comma before the bracket")
         try await bench.serve { client async throws in
             var expected: [JSONValue] = []
             expected.append(["production": ["default_config": ["schedule": [["interval": "1d", "count": 7]]]]])
@@ -26,7 +28,7 @@ import Testing
             expected.append([
                 "production": ["max_backups": 10, "default_config": ["manual_count": 1, "schedule": Self.three]]
             ])
-            for (body, merged) in zip(SettingsPage.bodies, expected) {
+            for (body, merged) in zip(bodies, expected) {
                 let answer = try await client.send(.patch, path, body, contentType: Self.form)
                 #expect(answer.status == 200, "\(answer.text)")
                 #expect(answer.json["_embedded"]?["entity"]?["data_retention"] == merged)
@@ -90,6 +92,18 @@ import Testing
         (#"{"production": {"default_config": {"keep": 0}}}"#, "production.default_config.keep"),
         (#"{"production": {"default_config": {"schedule": {}}}}"#, "production.default_config.schedule"),
         (#"{"production": {"default_config": {"schedule": [7]}}}"#, "production.default_config.schedule.0"),
+        (
+            #"{"production": {"default_config": {"schedule": [{"interval": "1d", "count": 0}]}}}"#,
+            "production.default_config.schedule.0.count"
+        ),
+        (
+            #"{"production": {"default_config": {"schedule": [{"interval": "1d", "count": 1000000000000}]}}}"#,
+            "production.default_config.schedule.0.count"
+        ),
+        (
+            #"{"production": {"default_config": {"schedule": [{"interval": "1d", "count": null}]}}}"#,
+            "production.default_config.schedule.0.count"
+        ),
     ])
     func `what is wrong is said with its path, and nothing is changed`(retention: String, place: String) async throws {
         let bench = try Bench()
@@ -119,6 +133,25 @@ import Testing
             #expect(answer.status == 400)
             let place = "data_retention.production.default_config.schedule.1.interval"
             #expect(answer.json["detail"]?[place] != nil, "\(answer.text)")
+        }
+    }
+
+    @Test(arguments: [
+        (#"{"max_backups": 0}"#, "is 0, should be a whole number from 1 to 1000000"),
+        (#"{"max_backups": "10"}"#, #"is "10", should be"#), (#"{"max_backups": 1e40}"#, "is 1e+40, should be"),
+        (#"{"default_config": {"schedule": {"b": 1, "a": []}}}"#, #"is {"a":[],"b":1}, should be an array"#),
+        (#"{"default_config": {"schedule": [{"interval": "0d", "count": 1}]}}"#, "'0d' is not an interval"),
+        (#"{"default_config": {"schedule": [{"interval": "1d"}]}}"#, "is null, should be a whole number"),
+        (#"{"default_config": {"schedule": [{"interval": "1y", "count": 9999}]}}"#, "is 9999, should keep no more"),
+        (#"{"default_config": "\#(String(repeating: "x", count: 500))"}"#, "xxxx…, should be of the type object"),
+    ]) func `the value that is refused is named, as far as it is short`(limits: String, words: String) async throws {
+        let bench = try Bench()
+        try await bench.serve { client async throws in
+            let body = #"{"data_retention": {"production": \#(limits)}}"#
+            let answer = try await client.send(.patch, bench.path("/settings"), body)
+            #expect(answer.status == 400)
+            #expect(answer.message.contains(words), "\(answer.message)")
+            #expect(answer.message.count < 200)
         }
     }
 
@@ -159,6 +192,31 @@ import Testing
             ] {
                 #expect(try await client.send(.patch, path, body, as: name).status == status, "\(name) \(body)")
             }
+        }
+    }
+
+    @Test func `days are those of the project's time zone, which can be changed, and only to one that there is`()
+        async throws
+    {
+        let bench = try Bench()
+        try await bench.serve { client async throws in
+            let path = bench.path("/environments/main/retention")
+            // It is 22:13 on 14 November 2023.
+            let before = try await client.get(path).json
+            #expect(before["timezone"] == "UTC")
+            #expect(before["due"] == ["1d"])
+            let patch = #"{"timezone": "Asia/Kathmandu"}"#
+            #expect(try await client.send(.patch, bench.path(""), patch).status == 200)
+            let after = try await client.get(path).json
+            #expect(after["timezone"] == "Asia/Kathmandu")
+            // There it is 03:58 of the next day, which is due from 04:00 on.
+            #expect(after["due"] == [])
+            let next = try #require(after["next_due_at"]?.string.flatMap { Timestamp.parse($0) })
+            #expect((1_700_000_100...1_700_001_900).contains(next.timeIntervalSince1970), "\(next)")
+            let wrong = try await client.send(.patch, bench.path(""), #"{"timezone": "Mars/Olympus"}"#)
+            #expect(wrong.status == 400)
+            #expect(wrong.message.contains("Mars/Olympus"), "\(wrong.text)")
+            #expect(try await client.get(path).json["timezone"] == "Asia/Kathmandu")
         }
     }
 

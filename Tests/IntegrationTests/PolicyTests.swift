@@ -40,6 +40,15 @@ struct PolicyTests {
         #expect(outcome.status == 0, "\(outcome.output) \(outcome.errors)")
     }
 
+    /// Runs one of the page's command lines as it is printed, in the checkout, with holdfast for `upsun`.
+    private func run(_ command: String, _ installation: Installation) throws {
+        let script = #"cd "$HOLDFAST_HOME/checkout"; upsun() { "$HOLDFAST" "$@"; }"#
+        let outcome = try Installation.run(
+            "/bin/sh", ["-euc", "\(script)\n\(command)"],
+            environment: ["HOLDFAST_HOME": installation.home, "HOLDFAST": Installation.binary])
+        #expect(outcome.status == 0, "\(command): \(outcome.errors)")
+    }
+
     @Test func `production is backed up by itself, the page's command lines set its policy, and its backup restores`()
         throws
     {
@@ -64,12 +73,15 @@ struct PolicyTests {
 
         // Its schedule is about to go.
         try installation.must("backup:protect", id, "-p", project)
-        for (path, body) in SettingsPage.examples {
-            try installation.must("project:curl", path, "-X", "PATCH", "-d", body, "-p", project)
-        }
+        let repository = "\(installation.home)/projects/\(project)/repository.git"
+        try installation.git("remote", "add", "holdfast", repository)
+        for command in SettingsPage.commands { try run(command, installation) }
         try check(installation)
+        let kept = try installation.holdfast("backup:policy", "preview", "-p", project, "-e", "main")
+        #expect(kept.errors.contains("1d × 7, 1w × 4, 1M × 12"), "\(kept.errors)")
+        #expect(kept.errors.contains("max_backups allows 10"), "\(kept.errors)")
         try installation.must("backup:policy", "set", "--default", "-p", project, "-e", "main", "-y")
-        for (_, body) in SettingsPage.examples { try patch(body, installation) }
+        for body in try SettingsPage.bodies() { try patch(body, installation) }
         try check(installation)
         let preview = try installation.must(
             "backup:policy", "preview", "--no-schedule", "--manual-count", "1", "-p", project, "-e", "main")
@@ -77,8 +89,8 @@ struct PolicyTests {
         try check(installation)
 
         try installation.must("backup:restore", id, "-p", project, "-e", "main", "-y")
-        let kept = try installation.holdfast("backup:delete", id, "-p", project, "-y")
-        #expect(kept.errors.contains("protected"), "\(kept.errors)")
+        let refusal = try installation.holdfast("backup:delete", id, "-p", project, "-y")
+        #expect(refusal.errors.contains("protected"), "\(refusal.errors)")
         try installation.must("backup:delete", id, "-p", project, "-y", "--force")
         #expect(try !installation.backups().contains(id))
         try installation.must("backup:undelete", id, "-p", project)

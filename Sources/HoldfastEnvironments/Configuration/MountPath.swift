@@ -1,4 +1,5 @@
 import Foundation
+import HoldfastModel
 
 /// Paths that come from a configuration and are only allowed to name something inside of a folder.
 package enum MountPath {
@@ -71,12 +72,5 @@ package enum MountPath {
             throw Refusal(expected: "path components of at most 255 bytes")
         }
         return components
-    }
-}
-
-/// FNV-1a, 64 bits: the same in every process and on every machine, unlike `Hasher`. Not for secrets.
-enum StableHash {
-    static func of(_ text: String) -> UInt64 {
-        text.utf8.reduce(0xcbf2_9ce4_8422_2325) { ($0 ^ UInt64($1)) &* 0x0000_0100_0000_01b3 }
     }
 }

@@ -1,4 +1,5 @@
 import Foundation
+import HoldfastModel
 
 /// What the clocks of a time zone show, in whole seconds. Local seconds count from 1970-01-01 00:00 on the local clock.
 struct CivilClock {
@@ -40,21 +41,9 @@ struct CivilClock {
         zone.secondsFromGMT(for: Date(timeIntervalSince1970: Double(instant)))
     }
 
-    // MARK: Days since 1970-01-01, proleptic Gregorian (Howard Hinnant, "chrono-compatible low-level date algorithms")
-
-    static func day(of local: Int) -> Int { Int((Double(local) / 86400).rounded(.down)) }
+    /// Days since 1970-01-01, on the local clock.
+    static func day(of local: Int) -> Int { local.floorDivided(by: 86400).quotient }
 
     /// 0 is Sunday.
-    static func weekday(ofDay day: Int) -> Int { ((day + 4) % 7 + 7) % 7 }
-
-    static func date(ofDay day: Int) -> (year: Int, month: Int, day: Int) {
-        let shifted = day + 719_468
-        let era = (shifted >= 0 ? shifted : shifted - 146_096) / 146_097
-        let dayOfEra = shifted - era * 146_097
-        let yearOfEra = (dayOfEra - dayOfEra / 1460 + dayOfEra / 36524 - dayOfEra / 146_096) / 365
-        let dayOfYear = dayOfEra - (365 * yearOfEra + yearOfEra / 4 - yearOfEra / 100)
-        let index = (5 * dayOfYear + 2) / 153
-        let month = index < 10 ? index + 3 : index - 9
-        return (yearOfEra + era * 400 + (month <= 2 ? 1 : 0), month, dayOfYear - (153 * index + 2) / 5 + 1)
-    }
+    static func weekday(ofDay day: Int) -> Int { (day + 4).floorDivided(by: 7).remainder }
 }

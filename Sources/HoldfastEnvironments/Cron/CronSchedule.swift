@@ -68,7 +68,7 @@ package struct CronSchedule: Sendable, Hashable, CustomStringConvertible {
     }
 
     private func matches(day: Int) -> Bool {
-        let date = CivilClock.date(ofDay: day)
+        let date = CivilDay(number: day).components
         guard months.contains(date.month) else { return false }
         let byDay = days.contains(date.day)
         let byWeekday = weekdays.contains(CivilClock.weekday(ofDay: day))

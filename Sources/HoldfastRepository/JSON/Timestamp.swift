@@ -1,5 +1,6 @@
 import Foundation
 import Glibc
+import HoldfastModel
 
 /// A point in time with nanoseconds, as `stat` gives it and restic writes it (RFC 3339).
 package struct Timestamp: Hashable, Sendable, Comparable {
@@ -44,8 +45,8 @@ package struct Timestamp: Hashable, Sendable, Comparable {
     /// Appends `2026-11-23T08:33:30.518248634Z`: UTC, without trailing zeros in the fraction. Years are kept within
     /// 0000 to 9999, as restic does.
     package func append(to bytes: inout [UInt8]) {
-        let (day, second) = seconds.floorDivided(by: 86_400)
-        let (year, month, dayOfMonth) = Self.civil(day)
+        let (day, second) = Int(seconds).floorDivided(by: 86_400)
+        let (year, month, dayOfMonth) = CivilDay(number: day).components
         Self.append(min(max(year, 0), 9999), digits: 4, to: &bytes)
         bytes.append(UInt8(ascii: "-"))
         Self.append(month, digits: 2, to: &bytes)
@@ -59,7 +60,7 @@ package struct Timestamp: Hashable, Sendable, Comparable {
         Self.append(second % 60, digits: 2, to: &bytes)
         if nanoseconds > 0 {
             bytes.append(UInt8(ascii: "."))
-            Self.append(Int64(nanoseconds), digits: 9, to: &bytes)
+            Self.append(Int(nanoseconds), digits: 9, to: &bytes)
             while bytes.last == UInt8(ascii: "0") { bytes.removeLast() }
         }
         bytes.append(UInt8(ascii: "Z"))
@@ -74,18 +75,18 @@ package struct Timestamp: Hashable, Sendable, Comparable {
             (1...12).contains(month), (1...31).contains(day), hour < 24, minute < 60, second < 61
         else { return nil }
         var index = 19
-        var fraction: Int64 = 0
+        var fraction = 0
         if text[index] == UInt8(ascii: ".") {
             index += 1
-            var scale: Int64 = 100_000_000
+            var scale = 100_000_000
             while index < text.count, (48...57).contains(text[index]) {
-                fraction += Int64(text[index] - 48) * scale
+                fraction += Int(text[index] - 48) * scale
                 scale /= 10
                 index += 1
             }
         }
         guard index < text.count else { return nil }
-        var offset: Int64 = 0
+        var offset = 0
         if text[index] == UInt8(ascii: "+") || text[index] == UInt8(ascii: "-") {
             guard text.count == index + 6, let hours = Self.number(text, index + 1..<index + 3),
                 let minutes = Self.number(text, index + 4..<index + 6)
@@ -94,51 +95,26 @@ package struct Timestamp: Hashable, Sendable, Comparable {
         } else {
             guard text[index] == UInt8(ascii: "Z"), text.count == index + 1 else { return nil }
         }
-        seconds = Self.days(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second - offset
+        let days = CivilDay(year: year, month: month, day: day).number
+        seconds = Int64(days * 86_400 + hour * 3600 + minute * 60 + second - offset)
         nanoseconds = Int32(fraction)
     }
 
-    private static func number(_ text: UnsafeRawBufferPointer, _ range: Range<Int>) -> Int64? {
-        var value: Int64 = 0
+    private static func number(_ text: UnsafeRawBufferPointer, _ range: Range<Int>) -> Int? {
+        var value = 0
         for byte in text[range] {
             guard (48...57).contains(byte) else { return nil }
-            value = value * 10 + Int64(byte - 48)
+            value = value * 10 + Int(byte - 48)
         }
         return value
     }
 
-    private static func append(_ value: Int64, digits: Int, to bytes: inout [UInt8]) {
-        var divisor: Int64 = 1
+    private static func append(_ value: Int, digits: Int, to bytes: inout [UInt8]) {
+        var divisor = 1
         for _ in 1..<digits { divisor *= 10 }
         while divisor > 0 {
             bytes.append(UInt8(48 + value / divisor % 10))
             divisor /= 10
         }
-    }
-
-    // Days since 1970 and civil dates, in eras of 400 years that begin on 1 March.
-    // Source: H. Hinnant, chrono-compatible low-level date algorithms.
-    static func days(_ year: Int64, _ month: Int64, _ day: Int64) -> Int64 {
-        let shifted = month <= 2 ? year - 1 : year
-        let (era, yearOfEra) = shifted.floorDivided(by: 400)
-        let dayOfYear = (153 * (month > 2 ? month - 3 : month + 9) + 2) / 5 + day - 1
-        return era * 146_097 + yearOfEra * 365 + yearOfEra / 4 - yearOfEra / 100 + dayOfYear - 719_468
-    }
-
-    static func civil(_ days: Int64) -> (year: Int64, month: Int64, day: Int64) {
-        let (era, dayOfEra) = (days + 719_468).floorDivided(by: 146_097)
-        let yearOfEra = (dayOfEra - dayOfEra / 1460 + dayOfEra / 36_524 - dayOfEra / 146_096) / 365
-        let dayOfYear = dayOfEra - (365 * yearOfEra + yearOfEra / 4 - yearOfEra / 100)
-        let shifted = (5 * dayOfYear + 2) / 153
-        let month = shifted < 10 ? shifted + 3 : shifted - 9
-        return (yearOfEra + era * 400 + (month <= 2 ? 1 : 0), month, dayOfYear - (153 * shifted + 2) / 5 + 1)
-    }
-}
-
-extension Int64 {
-    /// Quotient rounded down and the remainder that is never negative.
-    func floorDivided(by divisor: Int64) -> (Int64, Int64) {
-        let remainder = self % divisor
-        return remainder < 0 ? (self / divisor - 1, remainder + divisor) : (self / divisor, remainder)
     }
 }

@@ -124,16 +124,19 @@ extension PrunePlan {
     ///
     /// Wherever it is interrupted, all snapshots stay restorable, and the next prune removes what is left over.
     ///
+    /// - Parameter mayGoOn: called before each pack that is copied, by several threads, and before anything goes; what
+    ///   it throws ends the prune there, and is thrown.
     /// - Throws: `locked`; `conflict` if the repository changed since the plan was made; `damaged` if something that is
     ///   to be copied is; `unavailable` if no site is complete. One that is not is given what it missed, and told what
     ///   went, by `healSites`.
     @discardableResult
-    public func execute() throws -> PruneReport {
+    public func execute(mayGoOn: @escaping @Sendable () throws -> Void = {}) throws -> PruneReport {
         let lock = try repository.lockExclusively()
         defer { lock.release() }
         try Maintenance(repository: repository, lock: lock).requireUnchanged(since: listing)
         if isEmpty { return PruneReport() }
-        let written = try repository.repack(repacked)
+        let written = try repository.repack(repacked, mayGoOn: mayGoOn)
+        try mayGoOn()
         try Maintenance(repository: repository, lock: lock).replace(
             indexFiles: changesIndex ? listing.indexFiles : nil, with: kept + written, removing: obsoletePacks)
         let removedSize = obsoletePacks.reduce(0) { $0 + (listing.packs[$1] ?? 0) }

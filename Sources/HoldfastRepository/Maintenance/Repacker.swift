@@ -10,9 +10,12 @@ struct PackSelection: Sendable {
 extension Repository {
     /// Copies blobs into new packs, after verifying each of them; nothing is indexed or removed.
     ///
+    /// - Parameter mayGoOn: called before each pack, by several threads; if it throws, no more are copied.
     /// - Returns: the new packs, which are durable.
-    /// - Throws: `damaged` naming a blob of which no intact copy can be read.
-    func repack(_ selections: [PackSelection]) throws -> [FinishedPack] {
+    /// - Throws: `damaged` naming a blob of which no intact copy can be read; what `mayGoOn` throws.
+    func repack(
+        _ selections: [PackSelection], mayGoOn: @escaping @Sendable () throws -> Void = {}
+    ) throws -> [FinishedPack] {
         if selections.isEmpty { return [] }
         let packs = PackWriter(store: store, key: key, gate: WorkGate(), builderLimit: 1)
         packs.start()
@@ -21,6 +24,7 @@ extension Repository {
             let reader = try reader(BlobIndex())
             let sealing = try SealingContext(key)
             return { selection in
+                try mayGoOn()
                 try reader.copyBlobs(of: selection) { entry, sealed, _ in
                     try packs.fill(entry.type, mayWait: true, sealing: sealing) { try $0.append(entry, sealed: sealed) }
                 }

@@ -104,8 +104,8 @@ package struct ForgetPolicy: Sendable, Hashable {
         let newest = ordered.first { $0.time < now }
         var left = counts
         var lastLeft = last
-        var seen: [Period: Int64] = [:]
-        var seenWithin: [Period: Int64] = [:]
+        var seen: [Period: Int] = [:]
+        var seenWithin: [Period: Int] = [:]
         return ordered.map { record in
             var reasons = tags.filter { record.hasTags($0) }.map { "has tags [\($0.joined(separator: ", "))]" }
             let civil = CivilTime(record.time, offset: record.offsetSeconds)
@@ -140,38 +140,37 @@ package struct ForgetPolicy: Sendable, Hashable {
 
 /// A point in time on somebody's wall calendar.
 struct CivilTime {
-    let year: Int64
-    let month: Int64
-    let day: Int64
+    let day: CivilDay
     /// Of the day, 0 to 86,399.
-    let second: Int64
+    let second: Int
     private let nanoseconds: Int32
     private let offset: Int64
 
     init(_ time: Timestamp, offset: Int64) {
         self.offset = offset
         nanoseconds = time.nanoseconds
-        let (days, rest) = (time.seconds + offset).floorDivided(by: 86_400)
+        let (days, rest) = Int(time.seconds + offset).floorDivided(by: 86_400)
         second = rest
-        (year, month, day) = Timestamp.civil(days)
+        day = CivilDay(number: days)
     }
 
     /// A number that is the same for all times of one period, and for no others.
-    func number(_ period: ForgetPolicy.Period) -> Int64 {
+    func number(_ period: ForgetPolicy.Period) -> Int {
         switch period {
-        case .hourly: (year * 10_000 + month * 100 + day) * 100 + second / 3600
-        case .daily: year * 10_000 + month * 100 + day
-        case .weekly: (Timestamp.days(year, month, day) + 3).floorDivided(by: 7).0  // 1 January 1970 was a Thursday
-        case .monthly: year * 100 + month
-        case .yearly: year
+        case .hourly: day.number * 24 + second / 3600
+        case .daily: day.number
+        case .weekly: day.week
+        case .monthly: day.components.year * 12 + day.components.month
+        case .yearly: day.components.year
         }
     }
 
     /// Earlier by a span; a day that the month has not runs over into the next one, as with Go's `AddDate`.
     func subtracting(_ span: CalendarSpan) -> Timestamp {
-        let months = year * 12 + month - 1 - Int64(span.years) * 12 - Int64(span.months)
-        let (newYear, newMonth) = months.floorDivided(by: 12)
-        let date = Timestamp.days(newYear, newMonth + 1, 1) + day - 1 - Int64(span.days)
-        return Timestamp(seconds: date * 86_400 + second - offset - Int64(span.hours) * 3600, nanoseconds: nanoseconds)
+        let (year, month, dayOfMonth) = day.components
+        let (newYear, newMonth) = (year * 12 + month - 1 - span.years * 12 - span.months).floorDivided(by: 12)
+        let date = CivilDay(year: newYear, month: newMonth + 1, day: dayOfMonth - span.days).number
+        let seconds = Int64(date * 86_400 + second - span.hours * 3600) - offset
+        return Timestamp(seconds: seconds, nanoseconds: nanoseconds)
     }
 }

@@ -148,8 +148,7 @@ struct CatalogueRebuild {
         for index in state.environments.indices {
             let environment = state.environments[index]
             state.environments[index].headCommit = nil
-            let newest = state.backups.filter { $0.environment == environment.id && $0.status == .created }
-                .max { $0.createdAt < $1.createdAt }
+            let newest = state.backups.last { $0.environment == environment.id && $0.status == .created }
             guard let newest, let snapshot = SnapshotID(newest.snapshot) else { continue }
             do {
                 try takeIn(newest.commit, as: environment.name, from: (repository, snapshot), git)
@@ -185,13 +184,13 @@ struct RebuildState {
     private(set) var missing: [BackupID] = []
     private(set) var problems: [String] = []
     private let known: [String: Backup]
-    private let recorded: [Backup]
+    private let facts: ProjectFacts
 
     init(project: Project, facts: ProjectFacts?) {
         self.project = project
-        recorded = facts?.backups ?? []
-        known = Dictionary(recorded.map { ($0.snapshot, $0) }) { first, _ in first }
-        environments = facts?.environments ?? []
+        self.facts = facts ?? ProjectFacts(project: project, environments: [], backups: [])
+        known = Dictionary(self.facts.backups.map { ($0.snapshot, $0) }) { first, _ in first }
+        environments = self.facts.environments
     }
 
     /// Adds the backup that a snapshot is.
@@ -238,10 +237,11 @@ struct RebuildState {
         return environment
     }
 
-    /// Nothing runs on this machine yet, and what has no snapshot is not listed.
+    /// Nothing runs on this machine yet, what has no snapshot is not listed, and the order is that of the record.
     mutating func settle() {
+        backups = facts.inOrder(backups)
         for index in environments.indices { environments[index].status = .inactive }
         let present = Set(backups.map(\.snapshot))
-        missing = recorded.filter { !present.contains($0.snapshot) && $0.status == .created }.map(\.id)
+        missing = facts.backups.filter { !present.contains($0.snapshot) && $0.status == .created }.map(\.id)
     }
 }

@@ -72,8 +72,11 @@ struct HouseOperations: Operations {
         let repositories = house.repositories
         let folders = repositories.sites.map { repositories.path(of: id, on: $0) }
         let own = (home.gitDirectory(id) as NSString).deletingLastPathComponent
-        for folder in folders + [own] where FileManager.default.fileExists(atPath: folder) {
-            do { try FileManager.default.removeItem(atPath: folder) } catch { left.append(folder) }
+        // Somebody may still be writing what was changed last.
+        repositories.withoutJournal(of: id) {
+            for folder in folders + [own] where FileManager.default.fileExists(atPath: folder) {
+                do { try FileManager.default.removeItem(atPath: folder) } catch { left.append(folder) }
+            }
         }
         return left
     }
@@ -121,7 +124,7 @@ struct HouseOperations: Operations {
 
     func lockTime(_ now: Date) -> Date { house.clocks?.now() ?? now }
 
-    func noteChange(of project: ProjectID) { house.noteFacts(of: project) }
+    func noteChange(of project: ProjectID) { house.noteFactsSoon(of: project) }
 
     func siteStates(of project: ProjectID) -> [SiteState] { house.repositories.siteStates(of: project) }
 
