@@ -77,11 +77,7 @@ package struct HoldBench: Sendable {
             let row = try await measure(wanted)
             rows.append(row)
             say(HoldTable.line(row))
-            if let output = options.output {
-                let encoder = JSONEncoder()
-                encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-                try (encoder.encode(rows) + Data("\n".utf8)).write(to: URL(fileURLWithPath: output))
-            }
+            if let output = options.output { try ReportFile.write(rows, to: output) }
         }
     }
 
@@ -109,7 +105,7 @@ package struct HoldBench: Sendable {
         let saturation = try house.saturation(program: options.program, prefix: "warm", seconds: 5)
         // The first backup reads everything; all others only what changed.
         try backUp(house)
-        let load = try house.fullLoad(saturation: saturation, program: options.program, prefix: "bench")
+        let load = try house.load(rate: saturation * LoadProcess.share, program: options.program, prefix: "bench")
         var holds: [HoldEvidence] = []
         let summary: LoadSummary
         do {

@@ -102,10 +102,7 @@ struct RunningLoad {
 extension DemoHouse {
     /// Puts the ledger under full load for a while: how many requests a second it answers at most.
     func saturation(program: String, prefix: String, seconds: Double) throws -> Double {
-        var plan = try loadPlan(prefix: prefix)
-        plan.connections = LoadProcess.connections
-        plan.requestsPerSecond = 100_000
-        let load = try RunningLoad(plan, program: program, in: options.home)
+        let load = try self.load(rate: 100_000, program: program, prefix: prefix)
         Thread.sleep(forTimeInterval: seconds)
         let summary = try load.stop()
         guard let first = summary.outcomes.map(\.sentAt).min(), let last = summary.outcomes.map(\.endedAt).max(),
@@ -114,11 +111,13 @@ extension DemoHouse {
         return Double(summary.accepted.count) / last.timeIntervalSince(first)
     }
 
-    /// Starts full load.
-    func fullLoad(saturation: Double, program: String, prefix: String) throws -> RunningLoad {
+    /// Starts a load.
+    ///
+    /// - Parameter rate: requests a second; at full load the saturation's share.
+    func load(rate: Double, program: String, prefix: String) throws -> RunningLoad {
         var plan = try loadPlan(prefix: prefix)
         plan.connections = LoadProcess.connections
-        plan.requestsPerSecond = saturation * LoadProcess.share
+        plan.requestsPerSecond = rate
         return try RunningLoad(plan, program: program, in: options.home)
     }
 }

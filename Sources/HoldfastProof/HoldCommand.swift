@@ -63,16 +63,17 @@ enum HoldCommand {
         try await HoldBench(options, say: EngineCommand.say).run()
     }
 
-    /// `oracle [--rounds N] [--live N] [--home FOLDER]`
+    /// `oracle [--rounds N] [--live N] [--home FOLDER] [--output FILE]`
     static func oracle(_ arguments: [String]) async throws {
-        let given = try Given(arguments, known: places.union(["--rounds", "--live", "--home"]))
+        let given = try Given(arguments, known: places.union(["--rounds", "--live", "--home", "--output"]))
         let home = "\(base)/holdfast-oracle-\(ProcessInfo.processInfo.processIdentifier)"
         var options = OracleOptions(
             binary: try binary(given), program: program, example: try example(given),
             home: given.text("--home") ?? home)
         options.rounds = try given.number("--rounds") ?? options.rounds
         options.liveRounds = try given.number("--live") ?? options.liveRounds
-        try await OracleRun(options, say: EngineCommand.say).run()
+        options.output = given.text("--output")
+        try await OracleRun(options, time: SystemTime(), say: EngineCommand.say).run()
     }
 
     /// The binary that was built with this program.
