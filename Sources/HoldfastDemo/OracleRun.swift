@@ -33,7 +33,7 @@ package struct OracleRun: Sendable {
     /// Backups that are taken under one load, one after another.
     private struct Batch {
         /// At most so many: the ledger grows all the while, and each of them is restored.
-        static let most = 4
+        static let most = 6
         var rounds: Int
         var isLive: Bool
 
@@ -43,11 +43,11 @@ package struct OracleRun: Sendable {
     }
 
     /// After so many loads the ledger is set back to its beginning, so that all rounds cost the same.
-    private static let loadsOfOneLedger = 5
+    private static let loadsOfOneLedger = 4
     /// A line is said each time that so many more backups are judged.
     private static let roundsOfOneLine = 10
-    /// Two restores at a time: starting a service leaves one core idle for most of the time.
-    private static let asides = ["aside-1", "aside-2"]
+    /// Environments to restore into, each of which takes its time to be made.
+    private static let mostAsides = 3
 
     private let options: OracleOptions
     private let time: any TimeSource
@@ -57,6 +57,12 @@ package struct OracleRun: Sendable {
         self.options = options
         self.time = time
         self.say = say
+    }
+
+    /// So many restores run at a time, because each waits for some server most of the time; a short run has one.
+    private var asides: [String] {
+        let wanted = (max(options.rounds, options.liveRounds) + 2) / 3
+        return (1...max(1, min(Self.mostAsides, wanted))).map { "aside-\($0)" }
     }
 
     /// - Throws: `damaged` at the first backup in which the places differ by more than they may, with the difference.
@@ -86,7 +92,7 @@ package struct OracleRun: Sendable {
         try house.start()
         try house.createProject(title: "Ledger")
         try house.push(version: 1)
-        for aside in Self.asides { try house.push(version: 1, to: aside) }
+        for aside in asides { try house.push(version: 1, to: aside) }
         report.services = try house.live().state.services.values.map(\.type).sorted()
         report.saturation = try house.saturation(program: options.program, prefix: "warm", seconds: 5)
         report.load = report.saturation * LoadProcess.share
@@ -159,11 +165,12 @@ package struct OracleRun: Sendable {
 
     /// Restores the backups, each environment aside one after another, and asks the ledger after each.
     private func restored(_ backups: [API.Backup], _ house: DemoHouse) async throws -> [LedgerSets] {
-        try await withThrowingTaskGroup(of: [(Int, LedgerSets)].self) { group in
-            for (number, aside) in Self.asides.enumerated() {
+        let asides = asides
+        return try await withThrowingTaskGroup(of: [(Int, LedgerSets)].self) { group in
+            for (number, aside) in asides.enumerated() {
                 group.addTask {
                     try await house.aside {
-                        try stride(from: number, to: backups.count, by: Self.asides.count).map { index in
+                        try stride(from: number, to: backups.count, by: asides.count).map { index in
                             try restore(backups[index].id, to: aside, house)
                             return (index, try house.settledLedger(of: aside))
                         }
