@@ -50,11 +50,13 @@ bench:
 	@Scripts/install-dependencies bench
 	$(MAKE) -C Benchmarks bench
 
-# Without ARGS all rows on images of ext4, XFS and btrfs, which takes root, mkfs of each, and hours.
+# Without ARGS all rows on images of ext4, XFS and btrfs, which takes root, mkfs of each, and hours; ARGS=--resume goes
+# on with a run that was cut.
 bench-hold: build
 	@Scripts/install-dependencies bench
 	$(SWIFT_BUILD) --product HoldfastProof
-	.build/$(CONFIGURATION)/HoldfastProof bench-hold $(or $(ARGS),--output Benchmarks/hold.json)
+	.build/$(CONFIGURATION)/HoldfastProof bench-hold $(ARGS) \
+		$(if $(filter-out --resume,$(ARGS)),,--output Benchmarks/hold.json)
 
 oracle: build
 	$(SWIFT_BUILD) --product HoldfastProof
