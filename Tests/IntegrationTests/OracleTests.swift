@@ -34,15 +34,21 @@ struct OracleTests {
     @Test func `the benchmark of the hold gives a row with its keys, and drops no request`() throws {
         let file = NSTemporaryDirectory() + "hf-hold-\(UInt32.random(in: 0 ... .max)).json"
         defer { try? FileManager.default.removeItem(atPath: file) }
-        _ = try run([
+        let wanted = [
             "bench-hold", "--files", "1000", "--database-mb", "1", "--filesystem", NSTemporaryDirectory(), "--n", "2",
             "--output", file,
-        ])
+        ]
+        _ = try run(wanted)
+        let written = try Data(contentsOf: URL(fileURLWithPath: file))
+        // A row that is there is not measured again.
+        _ = try run(wanted + ["--resume"])
+        #expect(try Data(contentsOf: URL(fileURLWithPath: file)) == written)
         let row = try #require((figures(file) as? [[String: Any]])?.first)
         #expect(row["files"] as? Int == 1000 && row["database_mb"] as? Int == 1 && row["n"] as? Int == 2)
         #expect(row["dropped"] as? Int == 0 && row["refused"] as? Int == 0)
         #expect((row["requests_held"] as? Int ?? 0) > 0)
         #expect((row["services"] as? [String])?.first?.hasPrefix("postgresql") == true)
+        #expect(Set((row["mark_ms_p50"] as? [String: Double] ?? [:]).keys) == ["db", "ledger/files", "ledger/journal"])
         let holds = try ["hold_ms_p50", "hold_ms_p99", "hold_ms_max"].map { try #require(row[$0] as? Double) }
         #expect(holds == holds.sorted() && holds[0] > 0 && holds[2] < 15_000)
     }

@@ -43,6 +43,7 @@ package struct BackupCreate: ClientCommand {
             for line in BackupExpectation(forecast, live: live).lines { output.out(line + "\n") }
             return
         }
+        if !wait.noWait { try refuseOwnCron(environment, session) }
         output.error(
             live
                 ? "A live backup of the environment \(session.label(environment)): requests go on, "
@@ -62,6 +63,18 @@ package struct BackupCreate: ClientCommand {
         guard let name else { return }
         if let reporter { try await conclude(name, environment, reporter, session) }
         output.out("Backup name: \(name)\n")
+    }
+
+    /// A backup begins when the crons of its environment have ended, so a cron would wait for it until its time is up.
+    private func refuseOwnCron(_ environment: Resource<API.Environment>, _ session: Session) throws {
+        let surroundings = session.surroundings
+        guard let cron = surroundings.variable("HOLDFAST_CRON"),
+            surroundings.variable("PLATFORM_PROJECT") == environment.value.project.rawValue,
+            surroundings.variable("PLATFORM_BRANCH") == environment.value.name
+        else { return }
+        throw HoldfastError(
+            .conflict, "cron '\(cron)' cannot wait for a backup of its own environment, which waits for crons",
+            hint: "Use --no-wait")
     }
 
     /// What the backup says of itself, as far as the log did not say it.
