@@ -58,6 +58,14 @@ import Testing
         #expect(!run.calls.contains { $0.hasSuffix("/log") })
     }
 
+    @Test func `backup:create --or-live asks for a consistent one and allows a live one`() async throws {
+        let run = try await CommandFixture.run(
+            ["backup:create", "-y", "--or-live"] + where_, replies: ReplyFixture.house)
+        #expect(run.status == .success)
+        let post = run.requests.first { $0.method == "POST" && $0.path == base + "/backup" }
+        #expect(post?.body.contains(#""or_live":true"#) == true && post?.body.contains(#""safe":true"#) == true)
+    }
+
     @Test func `a cron that would wait for a backup of its own environment is told so, and --no-wait does it`()
         async throws
     {

@@ -139,9 +139,13 @@ struct HoldKills {
         #expect(said.contains("GET /never, "), "\(said)")
         #expect(!said.contains("secret"), "\(said)")
         #expect(slowest < 10, "\(slowest) s: the gate was closed")
-        // Who asks for a live one gets it.
+        // Who asks for a live one gets it, and who allows one instead as well.
         try installation.must("backup:create", "--live", "-p", installation.project, "-e", "main", "-y")
         #expect(try installation.backups().count == 1)
+        try installation.must("backup:create", "--or-live", "-p", installation.project, "-e", "main", "-y")
+        let log = try installation.must("activity:log", "-p", installation.project, "-e", "main")
+        #expect(log.contains("Taking a live backup instead") && log.contains("GET /never, "), "\(log)")
+        #expect(try installation.backups().count == 2)
     }
 
     @Test func `a long transaction does not make a hold longer; it is named, and not in the backup`() throws {
