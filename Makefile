@@ -13,7 +13,7 @@ help:
 	@echo "make format   formats the sources in place"
 	@echo "make bench    with restic and borg, by estimate fifty minutes (QUICK=1: two)"
 	@echo "make bench-hold  how long requests are held, by files, database and file system (ARGS=\"--files 1000 --n 5\": one row)"
-	@echo "make oracle   consistent backups under full load, each restored and judged (ROUNDS=200, LIVE=10)"
+	@echo "make oracle   consistent backups of every service under full load, each restored and judged (ROUNDS=200, LIVE=10, OUTPUT=FILE)"
 	@echo "make fuzz     hostile bytes for every parser of the engine, for SECONDS=120"
 	@echo "make crash    the long versions of the engine's proofs, by estimate an hour"
 	@echo "A first build takes about ten minutes on two cores; later ones seconds."
@@ -50,15 +50,18 @@ bench:
 	@Scripts/install-dependencies bench
 	$(MAKE) -C Benchmarks bench
 
-# Without ARGS all rows on images of ext4, XFS and btrfs, which takes root, mkfs of each, and hours.
+# Without ARGS all rows on images of ext4, XFS and btrfs, which takes root, mkfs of each, and hours; ARGS=--resume goes
+# on with a run that was cut.
 bench-hold: build
 	@Scripts/install-dependencies bench
 	$(SWIFT_BUILD) --product HoldfastProof
-	.build/$(CONFIGURATION)/HoldfastProof bench-hold $(or $(ARGS),--output Benchmarks/hold.json)
+	.build/$(CONFIGURATION)/HoldfastProof bench-hold $(ARGS) \
+		$(if $(filter-out --resume,$(ARGS)),,--output Benchmarks/hold.json)
 
 oracle: build
 	$(SWIFT_BUILD) --product HoldfastProof
-	.build/$(CONFIGURATION)/HoldfastProof oracle --rounds $(or $(ROUNDS),200) --live $(or $(LIVE),10)
+	.build/$(CONFIGURATION)/HoldfastProof oracle --rounds $(or $(ROUNDS),200) --live $(or $(LIVE),10) \
+		$(if $(OUTPUT),--output $(OUTPUT))
 
 # Findings, and the input at hand if a parser crashes, are in fuzz-findings/.
 fuzz: dependencies

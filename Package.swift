@@ -220,7 +220,7 @@ let package = Package(
                 "HoldfastAPI", "HoldfastCatalogue", "HoldfastModel", "HoldfastServer", "HoldfastTestSupport", httpTypes,
                 hummingbird, hummingbirdTesting, logging, nioCore,
             ]),
-        .testTarget(name: "IntegrationTests", dependencies: ["HoldfastModel", "HoldfastTestSupport"]),
+        .testTarget(name: "IntegrationTests", dependencies: ["HoldfastDemo", "HoldfastModel", "HoldfastTestSupport"]),
         .testTarget(name: "TidyTests"),
     ],
     swiftLanguageModes: [.v6]

@@ -81,7 +81,7 @@ extension API {
 
         /// Stored as texts; those that are flags travel as flags.
         private static func parameters(_ activity: HoldfastModel.Activity) -> [String: JSONValue] {
-            let flags: Set = ["safe", "automated", "code", "undo"]
+            let flags: Set = ["safe", "or_live", "automated", "code", "undo"]
             return Dictionary(
                 activity.parameters.map { key, value in
                     (key, flags.contains(key) ? .bool(value == "true") : .string(value))

@@ -150,8 +150,13 @@ extension API {
     package struct BackupInput: Codable, Sendable {
         /// False for a live backup, which does not hold requests; left out means true.
         package var safe: Bool?
+        /// Our addition: whether a live backup will do if no consistent point can be had in time; left out means no.
+        package var orLive: Bool?
 
-        package init(safe: Bool? = nil) { self.safe = safe }
+        package init(safe: Bool? = nil, orLive: Bool? = nil) {
+            self.safe = safe
+            self.orLive = orLive
+        }
     }
 
     /// `PATCH …/backups/{b}`: our addition. What is left out stays, an empty text takes away.

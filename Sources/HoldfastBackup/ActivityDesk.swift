@@ -103,12 +103,13 @@ package struct ActivityDesk: Sendable {
     private func activity(for request: OperationRequest, by user: User?) throws -> Activity {
         let name = user?.displayName ?? "Holdfast"
         switch request {
-        case .backup(let id, let safe):
+        case .backup(let id, let safe, let orLive):
             let environment = try active(id, for: "backed up")
             let backup = BackupID.random()
             let retention = try catalogue.retention(of: environment, at: time.now())
             try RetentionPlan.admitManual(retention.backups, policy: retention.policy, new: backup)
-            let parameters = ["backup": backup.rawValue, "safe": String(safe), "automated": "false"]
+            var parameters = ["backup": backup.rawValue, "safe": String(safe), "automated": "false"]
+            if orLive { parameters["or_live"] = "true" }
             return make(.backup, environment, parameters, user, "\(name) created a backup of \(environment.name)")
         case .deleteBackup(let id, let force, let now): return try deletion(id, force: force, now: now, user, name)
         case .restore(let id, let options): return try restore(id, options, user, name)

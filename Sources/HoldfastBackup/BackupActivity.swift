@@ -11,6 +11,8 @@ struct BackupActivity {
     let backup: BackupID
     let environment: Environment
     let safe: Bool
+    /// A live one will do if there is no consistent point to be had.
+    let orLive: Bool
     let automated: Bool
     let house: House
     let context: ActivityContext
@@ -39,7 +41,7 @@ struct BackupActivity {
         manifest.automated = automated
         manifest.claims = claims.isEmpty ? nil : claims
         let point = ConsistentPoint(source: source, session: session, house: house, context: context)
-        try point.take(into: &manifest, safe: safe, staging: staging)
+        try take(point, into: &manifest, staging)
         context.progress(80)
         try storeCode(source, session, staging, &manifest)
         try session.add(bytes: house.encode(manifest), as: "/manifest.json", mode: 0o600)
@@ -48,6 +50,17 @@ struct BackupActivity {
         house.reached(.backupStored)
         // A site that is a moment late still counts.
         try publish(stored, manifest, sites.settledReport())
+    }
+
+    private func take(_ point: ConsistentPoint, into manifest: inout BackupManifest, _ staging: Staging) throws {
+        do {
+            try point.take(into: &manifest, safe: safe, staging: staging)
+        } catch let error as HoldfastError where safe && orLive && error.isTemporary {
+            context.log("No consistent point: \(error). Taking a live backup instead, as was allowed.")
+            manifest.safe = false
+            manifest.hold = nil
+            try point.take(into: &manifest, safe: false, staging: staging)
+        }
     }
 
     /// The newest backup of this environment is what unchanged files are compared with.
@@ -75,7 +88,7 @@ struct BackupActivity {
         SnapshotInfo(
             time: manifest.createdAt, hostname: environment.project.rawValue,
             tags: [
-                "environment=\(environment.id)", "backup=\(backup)", safe ? "safe" : "live",
+                "environment=\(environment.id)", "backup=\(backup)", manifest.safe ? "safe" : "live",
                 automated ? "automated" : "manual",
             ],
             paths: ["/"])
@@ -85,7 +98,7 @@ struct BackupActivity {
         _ stored: FinishedBackup, _ manifest: BackupManifest, _ reports: [SitePlacement]
     ) throws {
         var record = Backup(
-            id: backup, environment: environment, safe: safe, automated: automated,
+            id: backup, environment: environment, safe: manifest.safe, automated: automated,
             commit: manifest.deployment.commit, deployment: manifest.deployment.id,
             snapshot: stored.id.description, sizes: (stored.logicalBytes, stored.addedBytes), sites: reports,
             evidence: (manifest.hold, manifest.skew), createdAt: manifest.createdAt, updatedAt: house.time.now())

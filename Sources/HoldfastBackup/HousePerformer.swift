@@ -40,6 +40,7 @@ package struct HousePerformer: ActivityPerformer {
         case .backup:
             try BackupActivity(
                 backup: backupID(activity), environment: environment, safe: activity.parameters["safe"] == "true",
+                orLive: activity.parameters["or_live"] == "true",
                 automated: activity.parameters["automated"] == "true", house: house, context: context
             ).run()
         case .restore where activity.parameters["undo"] == "true":

@@ -32,9 +32,12 @@ extension APIClient {
 
     /// Asks for a backup.
     ///
+    /// - Parameter orLive: a live one will do if there is no consistent point to be had in time.
     /// - Returns: nil if it is not offered now.
-    package func createBackup(of environment: Resource<API.Environment>, safe: Bool) async throws -> Started? {
-        try await operate("backup", on: environment, body: API.BackupInput(safe: safe))
+    package func createBackup(
+        of environment: Resource<API.Environment>, safe: Bool, orLive: Bool = false
+    ) async throws -> Started? {
+        try await operate("backup", on: environment, body: API.BackupInput(safe: safe, orLive: orLive ? true : nil))
     }
 
     /// How the point in time of a backup would be taken now.

@@ -7,7 +7,7 @@ import HoldfastModel
 
 /// The installation that the demo runs: its server, its checkout, its project.
 final class DemoHouse: @unchecked Sendable {
-    // Only the story's one thread of control touches the two variables, step after step.
+    // Only the one thread of control changes the two variables, step after step, and none while others run aside.
     private(set) var project = ""
     private var server: Process?
     let options: DemoOptions
@@ -62,6 +62,7 @@ final class DemoHouse: @unchecked Sendable {
     func push(version: Int, to branch: String = "main") throws {
         if !FileManager.default.fileExists(atPath: checkout) {
             try FileManager.default.copyItem(atPath: options.example, toPath: checkout)
+            if options.everyService { try LedgerServices.add(to: checkout) }
             try git(["init", "--quiet", "--initial-branch=main"])
             try git(["remote", "add", "holdfast", "\(options.home)/projects/\(project)/repository.git"])
         }
@@ -135,6 +136,16 @@ final class DemoHouse: @unchecked Sendable {
         let text = try Self.capture(
             "/usr/bin/curl", ["-sS", "--fail", "\(try address(of: name))sets"], environment: nil)
         return try JSONDecoder().decode(LedgerSets.self, from: Data(text.utf8))
+    }
+
+    /// `ledger` while no cron writes: its event is not in all places at once.
+    func settledLedger(of name: String) throws -> LedgerSets {
+        var sets = try ledger(of: name)
+        for _ in 0..<20 where sets.differingEvents.contains(where: { $0.kind == "cron" }) {
+            Thread.sleep(forTimeInterval: 0.5)
+            sets = try ledger(of: name)
+        }
+        return sets
     }
 
     func newestBackup() async throws -> API.Backup {

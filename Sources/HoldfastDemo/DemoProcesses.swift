@@ -21,9 +21,12 @@ extension DemoHouse {
     }
 
     /// `run` on a thread of its own, so that a load can go on meanwhile.
-    func runAside(_ arguments: [String]) async throws {
+    func runAside(_ arguments: [String]) async throws { try await aside { [self] in try run(arguments) } }
+
+    /// Does what blocks on a thread of its own.
+    func aside<Value: Sendable>(_ work: @escaping @Sendable () throws -> Value) async throws -> Value {
         try await withCheckedThrowingContinuation { continuation in
-            let thread = Thread { [self] in continuation.resume(with: Result { try run(arguments) }) }
+            let thread = Thread { continuation.resume(with: Result { try work() }) }
             thread.name = "verb"
             thread.start()
         }

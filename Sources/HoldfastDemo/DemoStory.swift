@@ -19,6 +19,8 @@ package struct DemoOptions: Sendable {
     package var example: String
     /// Ends after the story instead of leaving everything running.
     package var once: Bool
+    /// Whether the ledger has all of `LedgerServices`, or PostgreSQL alone.
+    package var everyService = false
     package var requestsPerSecond = 150.0
     package var connections = 12
 

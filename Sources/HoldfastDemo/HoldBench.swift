@@ -14,6 +14,8 @@ package struct HoldBenchOptions: Sendable {
     package var base: String
     /// JSON file for the rows; nil for none.
     package var output: String?
+    /// Keeps the rows that the file has, and measures only those that it does not have.
+    package var resume = false
     package var cases: [HoldCase] = []
 
     package init(binary: String, program: String, example: String, base: String) {
@@ -30,19 +32,23 @@ package struct HoldCase: Sendable {
     package var databaseMB: Int
     package var filesystem: String
     package var n: Int
+    /// The ledger writes to all of `LedgerServices`.
+    package var everyService: Bool
 
-    package init(files: Int, databaseMB: Int, filesystem: String, n: Int) {
+    package init(files: Int, databaseMB: Int, filesystem: String, n: Int, everyService: Bool = false) {
         self.files = files
         self.databaseMB = databaseMB
         self.filesystem = filesystem
         self.n = n
+        self.everyService = everyService
     }
 
-    /// Everything that the question "does the hold grow with the data" takes, on all file systems.
+    /// The sample with everything on, and what the question "does the hold grow with the data" takes, on all file
+    /// systems.
     package static func all(n: Int = 30, sample: Int = 300) -> [HoldCase] {
         var cases: [HoldCase] = []
         for filesystem in ScratchVolume.kinds {
-            cases.append(HoldCase(files: 0, databaseMB: 0, filesystem: filesystem, n: sample))
+            cases.append(HoldCase(files: 0, databaseMB: 0, filesystem: filesystem, n: sample, everyService: true))
             for files in [1, 1000, 100_000, 1_000_000] {
                 cases.append(HoldCase(files: files, databaseMB: 10, filesystem: filesystem, n: n))
             }
@@ -54,7 +60,14 @@ package struct HoldCase: Sendable {
     }
 
     /// Room for the data, its backup on two sites, the growth under the load, and what is set aside.
-    fileprivate var imageMegabytes: Int { 4096 + 6 * databaseMB + files / 40 }
+    fileprivate var imageMegabytes: Int { 4096 + 6 * databaseMB + files / 40 + 64 * n }
+
+    /// Whether a row is the one that is wanted.
+    fileprivate func isMeasured(by row: HoldRow) throws -> Bool {
+        let name = try ScratchVolume.name(of: filesystem)
+        return row.files == files && row.databaseMB == databaseMB && row.n == n && row.filesystem == name
+            && (row.services.count > 1) == everyService
+    }
 }
 
 /// Takes consistent backups of the sample environment under full load and measures what its requests notice.
@@ -67,30 +80,33 @@ package struct HoldBench: Sendable {
         self.say = say
     }
 
-    /// Measures one row after another; rows that are there when one fails are written all the same.
+    /// Measures one row after another; each is written as soon as it is there.
     ///
     /// - Throws: what failed, or `damaged` if a request was lost or run twice.
     package func run() async throws {
-        var rows: [HoldRow] = []
+        var rows = try options.resume ? writtenRows() : []
         say(HoldTable.head)
         for wanted in options.cases {
+            if try rows.contains(where: wanted.isMeasured) { continue }
             let row = try await measure(wanted)
             rows.append(row)
             say(HoldTable.line(row))
-            if let output = options.output {
-                let encoder = JSONEncoder()
-                encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-                try (encoder.encode(rows) + Data("\n".utf8)).write(to: URL(fileURLWithPath: output))
-            }
+            if let output = options.output { try ReportFile.write(rows, to: output) }
         }
+    }
+
+    private func writtenRows() throws -> [HoldRow] {
+        guard let output = options.output, FileManager.default.fileExists(atPath: output) else { return [] }
+        return try JSONDecoder().decode([HoldRow].self, from: Data(contentsOf: URL(fileURLWithPath: output)))
     }
 
     private func measure(_ wanted: HoldCase) async throws -> HoldRow {
         let volume = try ScratchVolume(wanted.filesystem, megabytes: wanted.imageMegabytes, in: options.base)
         defer { volume.remove() }
-        let house = try DemoHouse(
-            options: DemoOptions(
-                binary: options.binary, home: "\(volume.directory)/home", example: options.example, once: true))
+        var demo = DemoOptions(
+            binary: options.binary, home: "\(volume.directory)/home", example: options.example, once: true)
+        demo.everyService = wanted.everyService
+        let house = try DemoHouse(options: demo)
         do {
             let row = try await measure(wanted, on: volume.name, house)
             house.end()
@@ -106,10 +122,10 @@ package struct HoldBench: Sendable {
         try house.createProject(title: "Ledger")
         try house.push(version: 1)
         try Ballast(files: wanted.files, databaseMB: wanted.databaseMB).put(into: house)
-        let saturation = try house.saturation(program: options.program, prefix: "warm", seconds: 5)
+        let saturation = try house.saturation(program: options.program, prefix: "warm", seconds: 10)
         // The first backup reads everything; all others only what changed.
         try backUp(house)
-        let load = try house.fullLoad(saturation: saturation, program: options.program, prefix: "bench")
+        let load = try house.load(rate: saturation * LoadProcess.share, program: options.program, prefix: "bench")
         var holds: [HoldEvidence] = []
         let summary: LoadSummary
         do {
@@ -159,8 +175,18 @@ package struct HoldBench: Sendable {
             drainP50: NearestRank.value(0.5, of: holds.map(\.drainedAtMilliseconds)),
             freezeP50: NearestRank.value(0.5, of: holds.map { $0.frozenAtMilliseconds - $0.drainedAtMilliseconds }),
             marksP50: NearestRank.value(0.5, of: zip(holds, marked).map { $1 - $0.frozenAtMilliseconds }),
+            markP50: markTimes(holds),
             releaseP50: NearestRank.value(0.5, of: zip(holds, marked).map { $0.heldForMilliseconds - $1 }))
     }
+}
+
+/// How long after the freeze the mark of each service and mount was there, in milliseconds: medians.
+private func markTimes(_ holds: [HoldEvidence]) -> [String: Double] {
+    let names = Set(holds.flatMap(\.marksAtMilliseconds.keys))
+    let times = names.map { name in
+        (name, holds.compactMap { hold in hold.marksAtMilliseconds[name].map { $0 - hold.frozenAtMilliseconds } })
+    }
+    return Dictionary(uniqueKeysWithValues: times).mapValues { NearestRank.value(0.5, of: $0) }
 }
 
 /// Data that lies in the environment and does not change: files on the mount, rows in the database.

@@ -27,6 +27,7 @@ package struct HoldRow: Codable, Sendable {
     package var drainP50: Double
     package var freezeP50: Double
     package var marksP50: Double
+    package var markP50: [String: Double]
     package var releaseP50: Double
 
     enum CodingKeys: String, CodingKey {
@@ -43,6 +44,7 @@ package struct HoldRow: Codable, Sendable {
         case drainP50 = "drain_ms_p50"
         case freezeP50 = "freeze_ms_p50"
         case marksP50 = "marks_ms_p50"
+        case markP50 = "mark_ms_p50"
         case releaseP50 = "release_ms_p50"
     }
 }
@@ -50,7 +52,8 @@ package struct HoldRow: Codable, Sendable {
 /// The rows as a table for people.
 enum HoldTable {
     private static let columns = [
-        "files", "database", "on", "n", "hold p50", "p99", "max", "of it drain", "freeze", "marks", "release", "held",
+        "files", "database", "services", "on", "n", "hold p50", "p99", "max", "of it drain", "freeze", "marks",
+        "release", "held",
         "dropped", "requests/s", "their p50", "p99",
     ]
 
@@ -58,8 +61,8 @@ enum HoldTable {
 
     static func line(_ row: HoldRow) -> String {
         line([
-            "\(row.files)", "\(row.databaseMB) MB", row.filesystem, "\(row.n)", milliseconds(row.holdP50),
-            milliseconds(row.holdP99), milliseconds(row.holdMax), milliseconds(row.drainP50),
+            "\(row.files)", "\(row.databaseMB) MB", "\(row.services.count)", row.filesystem, "\(row.n)",
+            milliseconds(row.holdP50), milliseconds(row.holdP99), milliseconds(row.holdMax), milliseconds(row.drainP50),
             milliseconds(row.freezeP50), milliseconds(row.marksP50), milliseconds(row.releaseP50),
             "\(row.requestsHeld)", "\(row.dropped)", "\(Int(row.load.rounded()))", milliseconds(row.requestP50),
             milliseconds(row.requestP99),

@@ -46,6 +46,11 @@ package struct LedgerSets: Sendable, Decodable {
         others.reduce(into: []) { $0.formUnion(Set(database).symmetricDifference($1.events)) }
     }
 
+    /// Of all events that are in every place.
+    package var idsEverywhere: Set<String> {
+        others.reduce(databaseIDs) { $0.intersection($1.events.map(\.id)) }
+    }
+
     private var others: [(name: String, events: [Event])] {
         (places.map { ($0.key, $0.value) } + [("file", file)]).sorted { $0.0 < $1.0 }
     }

@@ -32,6 +32,10 @@ package enum LoadProcess {
     package static let connections = 64
     /// Full load, as a share of the rate at which the app is saturated.
     package static let share = 0.7
+    /// How long half of the requests may take at a rate that counts.
+    package static let typicalMilliseconds = 50.0
+    /// With how many connections the app is tried, one after another.
+    static let steps = [4, 8, 16, 32, connections]
 
     /// The body of the process.
     ///
@@ -100,25 +104,49 @@ struct RunningLoad {
 }
 
 extension DemoHouse {
-    /// Puts the ledger under full load for a while: how many requests a second it answers at most.
+    /// Finds out at which rate the ledger is saturated: how many requests a second it answers at most, with as many
+    /// connections as it takes, while half of them end within `LoadProcess.typicalMilliseconds`.
+    ///
+    /// - Parameter seconds: for all that is tried.
     func saturation(program: String, prefix: String, seconds: Double) throws -> Double {
-        var plan = try loadPlan(prefix: prefix)
-        plan.connections = LoadProcess.connections
-        plan.requestsPerSecond = 100_000
-        let load = try RunningLoad(plan, program: program, in: options.home)
+        var most = 0.0
+        for connections in LoadProcess.steps {
+            let found = try answers(
+                over: connections, program: program, prefix: "\(prefix)-\(connections)",
+                seconds: seconds / Double(LoadProcess.steps.count))
+            // An app that is slow with the fewest has a rate all the same.
+            if most > 0, found.median > LoadProcess.typicalMilliseconds { break }
+            most = max(most, found.rate)
+        }
+        return most
+    }
+
+    /// Lets each connection send its next request as soon as the last one is answered.
+    ///
+    /// - Returns: answers a second, and how long half of them took at most, in milliseconds.
+    private func answers(
+        over connections: Int, program: String, prefix: String, seconds: Double
+    ) throws -> (rate: Double, median: Double) {
+        let load = try load(rate: 100_000, over: connections, program: program, prefix: prefix)
         Thread.sleep(forTimeInterval: seconds)
         let summary = try load.stop()
         guard let first = summary.outcomes.map(\.sentAt).min(), let last = summary.outcomes.map(\.endedAt).max(),
             last > first, summary.dropped.isEmpty
         else { throw HoldfastError(.unavailable, "the ledger did not answer all requests of a short load") }
-        return Double(summary.accepted.count) / last.timeIntervalSince(first)
+        return (
+            Double(summary.accepted.count) / last.timeIntervalSince(first), summary.latencyMilliseconds(share: 0.5)
+        )
     }
 
-    /// Starts full load.
-    func fullLoad(saturation: Double, program: String, prefix: String) throws -> RunningLoad {
+    /// Starts a load.
+    ///
+    /// - Parameter rate: requests a second; at full load the saturation's share.
+    func load(
+        rate: Double, over connections: Int = LoadProcess.connections, program: String, prefix: String
+    ) throws -> RunningLoad {
         var plan = try loadPlan(prefix: prefix)
-        plan.connections = LoadProcess.connections
-        plan.requestsPerSecond = saturation * LoadProcess.share
+        plan.connections = connections
+        plan.requestsPerSecond = rate
         return try RunningLoad(plan, program: program, in: options.home)
     }
 }

@@ -23,7 +23,7 @@ struct ScratchVolume {
                     .invalidInput, "'\(filesystem)' is no file system that can be made here",
                     hint: "Use one of \(Self.kinds.joined(separator: ", ")), or the absolute path of a directory")
             }
-            name = try Self.kind(of: filesystem)
+            name = try Self.name(of: filesystem)
             directory = "\(filesystem)/\((place as NSString).lastPathComponent)"
             image = nil
             try Self.make(directory)
@@ -34,7 +34,7 @@ struct ScratchVolume {
                 .forbidden, "an image of \(filesystem) can only be mounted by root",
                 hint: "Give a directory on such a file system instead")
         }
-        name = filesystem
+        name = try Self.name(of: filesystem)
         directory = "\(place)/volume"
         let file = "\(place)/image"
         image = file
@@ -59,9 +59,10 @@ struct ScratchVolume {
             atPath: directory, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o711])
     }
 
-    /// As the system names it, such as `ext4`.
-    private static func kind(of directory: String) throws -> String {
-        try DemoHouse.capture("/usr/bin/stat", ["-f", "-c", "%T", directory], environment: nil)
+    /// What a volume is called: its kind, or as the system names the file system of a directory.
+    static func name(of filesystem: String) throws -> String {
+        if kinds.contains(filesystem) { return filesystem }
+        return try DemoHouse.capture("/usr/bin/stat", ["-f", "-c", "%T", filesystem], environment: nil)
             .trimmingCharacters(in: .whitespacesAndNewlines)
     }
 

@@ -15,15 +15,14 @@ enum Verdict {
         }
     }
 
-    /// No request was lost, and none was run twice.
+    /// No request was lost, and none was run twice: each that was answered is in every place.
     ///
     /// - Parameter prefix: of the ids of the load's requests.
     static func noneLost(
         _ load: LoadSummary, prefix: String, _ ledger: LedgerSets, say: (String) -> Void
     ) throws {
-        let ours = ledger.database.map(\.id).filter { $0.hasPrefix(prefix) }
-        let twice = ours.count - Set(ours).count + ledger.duplicates.count
-        let missing = load.accepted.subtracting(ours)
+        let twice = executedTwice(ledger, prefix: prefix)
+        let missing = load.accepted.subtracting(ledger.idsEverywhere)
         say(
             "\(load.outcomes.count) requests: \(load.accepted.count) answered, \(load.held.count) of them held, "
                 + "\(load.dropped.count) dropped, \(load.refused.count) refused, \(twice) executed twice; "
@@ -33,8 +32,14 @@ enum Verdict {
             throw HoldfastError(
                 .damaged,
                 "requests were lost or run twice: \(reasons.joined(separator: "; "))"
-                    + (missing.isEmpty ? "" : "; answered and not in the ledger: \(missing.count)"))
+                    + (missing.isEmpty ? "" : "; answered and not in all places: \(missing.count)"))
         }
+    }
+
+    /// How many requests were run more often than once.
+    static func executedTwice(_ ledger: LedgerSets, prefix: String) -> Int {
+        let ours = ledger.database.map(\.id).filter { $0.hasPrefix(prefix) }
+        return ours.count - Set(ours).count + ledger.duplicates.filter { $0.hasPrefix(prefix) }.count
     }
 
     /// In a live backup the places may differ by the events whose requests ran between its first and its last mark.

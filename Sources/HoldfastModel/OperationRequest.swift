@@ -1,6 +1,7 @@
 /// One thing to do to an environment or to a backup; each becomes one activity.
 public enum OperationRequest: Sendable, Hashable {
-    case backup(EnvironmentID, safe: Bool)
+    /// With `orLive` a live one if there is no consistent point to be had in time.
+    case backup(EnvironmentID, safe: Bool, orLive: Bool = false)
     /// With `force` also a protected one; with `now` it is gone at once and cannot be brought back.
     case deleteBackup(BackupID, force: Bool = false, now: Bool = false)
     case restore(BackupID, RestoreRequest)

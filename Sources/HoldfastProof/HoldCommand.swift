@@ -10,13 +10,18 @@ enum HoldCommand {
     private struct Given {
         private var values: [String: String] = [:]
 
-        init(_ arguments: [String], known: Set<String>) throws {
+        /// - Parameter flags: options without a value.
+        init(_ arguments: [String], known: Set<String>, flags: Set<String> = []) throws {
             var rest = arguments[...]
             while let option = rest.popFirst() {
-                guard known.contains(option) else {
+                guard known.union(flags).contains(option) else {
                     throw HoldfastError(
                         .invalidInput, "\(option) is no option",
-                        hint: "Use \(known.sorted().joined(separator: ", "))")
+                        hint: "Use \(known.union(flags).sorted().joined(separator: ", "))")
+                }
+                if flags.contains(option) {
+                    values[option] = ""
+                    continue
                 }
                 guard let value = rest.popFirst() else {
                     throw HoldfastError(.invalidInput, "\(option) needs a value")
@@ -24,6 +29,8 @@ enum HoldCommand {
                 values[option] = value
             }
         }
+
+        func has(_ flag: String) -> Bool { values[flag] != nil }
 
         func text(_ name: String) -> String? { values[name] }
 
@@ -40,39 +47,47 @@ enum HoldCommand {
     private static var program: String { Bundle.main.executablePath ?? CommandLine.arguments[0] }
     private static var base: String { geteuid() == 0 ? "/var/lib" : NSTemporaryDirectory() }
 
-    /// `bench-hold [--files N] [--database-mb N] [--filesystem KIND|FOLDER] [--n N] [--output FILE]`
+    /// `bench-hold [--everything] [--files N] [--database-mb N] [--filesystem KIND|FOLDER] [--n N]`
+    /// `[--output FILE] [--resume]`
     ///
-    /// With none of files, database and file system it measures all of `HoldCase.all`, with `--n` backups for each row.
+    /// With none of everything, files, database and file system it measures all of `HoldCase.all`, with `--n` backups
+    /// for each row. `--resume` keeps the rows of the file and leaves out those that are there.
     static func bench(_ arguments: [String]) async throws {
         let own: Set<String> = ["--files", "--database-mb", "--filesystem", "--n", "--output"]
-        let given = try Given(arguments, known: own.union(places))
+        let given = try Given(arguments, known: own.union(places), flags: ["--everything", "--resume"])
         var options = HoldBenchOptions(
             binary: try binary(given), program: program, example: try example(given), base: base)
         options.output = given.text("--output")
+        options.resume = given.has("--resume")
         let (files, megabytes) = (try given.number("--files"), try given.number("--database-mb"))
         let n = try given.number("--n")
-        if files == nil, megabytes == nil, given.text("--filesystem") == nil {
+        let (filesystem, everything) = (given.text("--filesystem"), given.has("--everything"))
+        guard options.output != nil || !options.resume else {
+            throw HoldfastError(.invalidInput, "--resume needs --output", hint: "Name the file that has the rows")
+        }
+        if files == nil, megabytes == nil, filesystem == nil, !everything {
             options.cases = n.map { HoldCase.all(n: $0, sample: $0) } ?? HoldCase.all()
         } else {
             options.cases = [
                 HoldCase(
-                    files: files ?? 0, databaseMB: megabytes ?? 0, filesystem: given.text("--filesystem") ?? base,
-                    n: n ?? 30)
+                    files: files ?? 0, databaseMB: megabytes ?? 0, filesystem: filesystem ?? base,
+                    n: n ?? (everything ? 300 : 30), everyService: everything)
             ]
         }
         try await HoldBench(options, say: EngineCommand.say).run()
     }
 
-    /// `oracle [--rounds N] [--live N] [--home FOLDER]`
+    /// `oracle [--rounds N] [--live N] [--home FOLDER] [--output FILE]`
     static func oracle(_ arguments: [String]) async throws {
-        let given = try Given(arguments, known: places.union(["--rounds", "--live", "--home"]))
+        let given = try Given(arguments, known: places.union(["--rounds", "--live", "--home", "--output"]))
         let home = "\(base)/holdfast-oracle-\(ProcessInfo.processInfo.processIdentifier)"
         var options = OracleOptions(
             binary: try binary(given), program: program, example: try example(given),
             home: given.text("--home") ?? home)
         options.rounds = try given.number("--rounds") ?? options.rounds
         options.liveRounds = try given.number("--live") ?? options.liveRounds
-        try await OracleRun(options, say: EngineCommand.say).run()
+        options.output = given.text("--output")
+        try await OracleRun(options, time: SystemTime(), say: EngineCommand.say).run()
     }
 
     /// The binary that was built with this program.

@@ -29,7 +29,9 @@ enum BackupRoutes {
     private static func create(_ call: Call) throws -> Reply {
         let input = try call.input.decode(API.BackupInput.self)
         let environment = try call.environment()
-        return try call.submit(.backup, .backup(environment.id, safe: input.safe ?? true), on: environment)
+        let request = OperationRequest.backup(
+            environment.id, safe: input.safe ?? true, orLive: input.orLive ?? false)
+        return try call.submit(.backup, request, on: environment)
     }
 
     /// Whether a backup would be let in now, and what it would do; else the refusal. Changes nothing.

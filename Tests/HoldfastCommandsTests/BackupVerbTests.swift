@@ -58,6 +58,36 @@ import Testing
         #expect(!run.calls.contains { $0.hasSuffix("/log") })
     }
 
+    @Test func `backup:create --or-live asks for a consistent one and allows a live one`() async throws {
+        let run = try await CommandFixture.run(
+            ["backup:create", "-y", "--or-live"] + where_, replies: ReplyFixture.house)
+        #expect(run.status == .success)
+        let post = run.requests.first { $0.method == "POST" && $0.path == base + "/backup" }
+        #expect(post?.body.contains(#""or_live":true"#) == true && post?.body.contains(#""safe":true"#) == true)
+    }
+
+    @Test func `a cron that would wait for a backup of its own environment is told so, and --no-wait does it`()
+        async throws
+    {
+        func run(_ arguments: [String], branch: String) async throws -> (run: CommandRun, isAsked: Bool) {
+            let run = try await CommandFixture.run(
+                ["backup:create", "-y"] + arguments + where_, replies: ReplyFixture.house,
+                variables: [
+                    "HOLDFAST_CRON": "nightly", "PLATFORM_PROJECT": "shopshopshop2", "PLATFORM_BRANCH": branch,
+                ])
+            return (run, run.calls.contains { $0.hasPrefix("POST ") && $0.hasSuffix("/backup") })
+        }
+        let waiting = try await run([], branch: "main")
+        #expect(waiting.run.status != .success && !waiting.isAsked)
+        #expect(waiting.run.error.contains("cron 'nightly' cannot wait"), "\(waiting.run.error)")
+        #expect(waiting.run.error.contains("--no-wait"), "\(waiting.run.error)")
+        let asking = try await run(["--no-wait"], branch: "main")
+        #expect(asking.run.status == .success && asking.isAsked)
+        // Another environment does not wait for this one's crons.
+        let other = try await run([], branch: "staging")
+        #expect(other.run.status == .success && other.isAsked)
+    }
+
     @Test func `a backup that is not on every site says so`() async throws {
         var replies = ReplyFixture.house
         replies["GET \(base)/backups/b2"] = .init(200, ReplyFixture.backup(degraded: true))

@@ -56,14 +56,15 @@ import Testing
     @Test func `a live backup is asked for by safe false, and nothing said means safe`() async throws {
         let bench = try Bench()
         try await bench.serve { client async throws in
-            for body in [#"{"safe":false}"#, "{}", ""] {
+            for body in [#"{"safe":false}"#, "{}", "", #"{"safe":true,"or_live":true}"#] {
                 _ = try await client.post(bench.path("/environments/stage/backup"), body)
             }
             #expect(try await client.post(bench.path("/environments/stage/backup"), #"{"safe":"x"}"#).status == 400)
         }
         let id = bench.stage.id
         let asked = bench.operations.asked
-        #expect(asked == [.backup(id, safe: false), .backup(id, safe: true), .backup(id, safe: true)])
+        let safe = OperationRequest.backup(id, safe: true)
+        #expect(asked == [.backup(id, safe: false), safe, safe, .backup(id, safe: true, orLive: true)])
     }
 
     @Test func `a backup asked for during a cron or another backup is queued`() async throws {

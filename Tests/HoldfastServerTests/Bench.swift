@@ -61,7 +61,7 @@ final class RecordingOperations: Operations {
 
     private func target(of request: OperationRequest) throws -> (ActivityType, Environment, BackupID?) {
         switch request {
-        case .backup(let id, _): return (.backup, try catalogue.environment(id), .random())
+        case .backup(let id, _, _): return (.backup, try catalogue.environment(id), .random())
         case .deleteBackup(let id, _, _):
             return (.backupDelete, try catalogue.environment(try catalogue.backup(id).environment), id)
         case .restore(let id, let options):

@@ -33,6 +33,50 @@ extension Installation {
         }
     }
 
+    /// Posts events until one is answered, for a minute at most; its id.
+    func postUntilAnswered(_ prefix: String) throws -> String {
+        var number = 0
+        let isAnswered = try waitUntil(seconds: 60) {
+            number += 1
+            return try postDirect("\(prefix)-\(number)") == 201
+        }
+        try #require(isAnswered, "the app does not answer")
+        return "\(prefix)-\(number)"
+    }
+
+    /// Kills the live process of a service.
+    func killService(_ name: String) throws {
+        let live = try #require(try current().services[name]).directory
+        let file = URL(fileURLWithPath: "\(try environmentDirectory)/processes.json")
+        let object = try JSONSerialization.jsonObject(with: Data(contentsOf: file)) as? [String: Any]
+        let entry = (object?["processes"] as? [[String: Any]])?.first { entry in
+            let record = entry["record"] as? [String: Any]
+            return (record?["service"] as? [String: Any])?["directory"] as? String == live
+        }
+        let pid = try #require((entry?["handle"] as? [String: Any])?["pid"] as? Int)
+        kill(pid_t(pid), SIGKILL)
+    }
+
+    /// Processes of the environment's user that were told to stop, and were not told to go on.
+    func stoppedProcesses() throws -> [String] {
+        let id = (try environmentDirectory as NSString).lastPathComponent
+        let list = try Self.run("/bin/ps", ["-u", geteuid() == 0 ? "hf-\(id)" : "\(geteuid())", "-o", "state=,args="])
+        return list.output.split(separator: "\n").filter { $0.hasPrefix("T") }.map { String($0) }
+    }
+
+    /// The requests' events by place, and the number of events in each cache.
+    func everywhere() throws -> (sets: [String: Set<String>], caches: [String: Int]) {
+        let answer = try get("sets").output
+        let object = try #require(
+            try JSONSerialization.jsonObject(with: Data(answer.utf8)) as? [String: Any], "\(answer)")
+        func ids(_ value: Any?) -> Set<String> {
+            Set((value as? [[Any]] ?? []).filter { $0.last as? String == "request" }.compactMap { $0[1] as? String })
+        }
+        var sets = (object["places"] as? [String: Any] ?? [:]).mapValues { ids($0) }
+        for name in ["database", "file"] { sets[name] = ids(object[name]) }
+        return (sets, object["caches"] as? [String: Int] ?? [:])
+    }
+
     /// A figure for people, in the output of the tests.
     func note(_ text: String) { FileHandle.standardError.write(Data("measured: \(text)\n".utf8)) }
 
@@ -107,6 +151,7 @@ final class Prober: Sendable {
         var isDone = false
         var slowest = 0.0
         var statuses: Set<Int> = []
+        var accepted: Set<String> = []
     }
     private let state = Mutex(State())
 
@@ -116,15 +161,18 @@ final class Prober: Sendable {
         let thread = Thread { [self] in
             for number in 0... {
                 if state.withLock({ $0.isStopped }) { break }
+                let id = "probe-\(name)-\(number)"
                 let outcome = try? Installation.run(
                     "/usr/bin/curl",
                     [
                         "-sS", "--max-time", "30", "-o", "/dev/null", "-w", "%{http_code} %{time_total}", "-H",
-                        "X-Event-Id: probe-\(name)-\(number)", "-d", "x", "\(address)events",
+                        "X-Event-Id: \(id)", "-d", "x", "\(address)events",
                     ])
                 let parts = (outcome?.output ?? "").split(separator: " ")
+                let status = parts.first.flatMap { Int($0) } ?? 0
                 state.withLock { state in
-                    state.statuses.insert(parts.first.flatMap { Int($0) } ?? 0)
+                    state.statuses.insert(status)
+                    if status == 201 { state.accepted.insert(id) }
                     state.slowest = max(state.slowest, parts.last.flatMap { Double($0) } ?? 0)
                 }
                 Thread.sleep(forTimeInterval: 0.02)
@@ -133,6 +181,9 @@ final class Prober: Sendable {
         }
         thread.start()
     }
+
+    /// Events whose requests got 201.
+    var accepted: Set<String> { state.withLock { $0.accepted } }
 
     /// Seconds of the slowest request, and all statuses.
     func stop() -> (slowest: Double, statuses: Set<Int>) {

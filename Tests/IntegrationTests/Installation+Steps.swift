@@ -2,12 +2,17 @@ import Foundation
 
 /// What many tests begin with.
 extension Installation {
+    /// Whether `HOLDFAST_LONG_TESTS=1` asks for everything.
+    static let runsLongTests = ProcessInfo.processInfo.environment["HOLDFAST_LONG_TESTS"] == "1"
+
     /// A running ledger in an installation of its own.
-    static func withLedger() throws -> Installation {
+    ///
+    /// - Parameter edit: changes the checkout before it is pushed.
+    static func withLedger(edit: (String) throws -> Void = { _ in }) throws -> Installation {
         let installation = try Installation()
         do {
             try installation.start()
-            try installation.deployLedger()
+            try installation.deployLedger(edit: edit)
         } catch {
             installation.end()
             throw error
@@ -20,11 +25,20 @@ extension Installation {
     /// - Parameter settings: changes to `settings.json`.
     func begin(_ verb: String..., stoppingAt point: String, settings: [String: Int]? = nil) throws {
         killServer()
+        try? FileManager.default.removeItem(atPath: "\(home)/go-on")
         try start(stopAt: point, settings: settings)
         let arguments = verb + ["-p", project, "-e", "main", "-y", "--no-wait"]
         let outcome = try Self.run(Self.binary, arguments, environment: ["HOLDFAST_HOME": home])
         guard outcome.status == 0 else { throw Unexpected("\(arguments) ended: \(outcome.errors)") }
         try waitUntilStopped()
+    }
+
+    /// Whether no backup is under way or waits.
+    func backupsEnded() throws -> Bool {
+        let list = try must(
+            "activity:list", "-p", project, "-e", "main", "--type", "environment.backup", "--format", "csv",
+            "--no-header", "-c", "state")
+        return !list.isEmpty && list.split(separator: "\n").allSatisfy { $0 == "complete" }
     }
 
     /// Lets the server go on from the point at which it stands.

@@ -181,9 +181,11 @@ final class Installation: @unchecked Sendable {
     }
 
     /// A running ledger: project made, first version pushed.
-    func deployLedger() throws {
+    ///
+    /// - Parameter edit: changes the checkout.
+    func deployLedger(edit: (String) throws -> Void = { _ in }) throws {
         try createProject()
-        let outcome = try push()
+        let outcome = try push(edit: edit)
         guard outcome.status == 0 else { throw Unexpected("the push failed: \(outcome.errors)") }
     }
 

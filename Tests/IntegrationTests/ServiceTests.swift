@@ -1,26 +1,11 @@
 import Foundation
+import HoldfastDemo
 import HoldfastModel
 import Testing
 
 /// Environments with services of every kind, from the push to the restore.
 @Suite(.serialized)
 struct Services {
-    private static let services = """
-        services:
-          sql:
-            type: "mariadb:10.11"
-          keys:
-            type: "redis-persistent:7.0"
-          queue:
-            type: "rabbitmq:3.10"
-          session:
-            type: "redis:7.0"
-          cache:
-            type: "memcached:1.6"
-
-        """
-    private static let names = ["cache", "keys", "queue", "session", "sql"]
-
     /// A server of which one process cannot be stopped until somebody opens `gate`: it waits, as the kernel does for a
     /// disk, for a child that waits for that.
     private static let stuck = """
@@ -47,56 +32,20 @@ struct Services {
 
         """
 
-    private func deploy(_ services: String, edit changes: (String) -> String = { $0 }) throws -> Installation {
-        let installation = try Installation()
-        do {
-            try installation.start()
-            try installation.createProject()
-            let outcome = try installation.push { checkout in
-                try editConfiguration(checkout) { text in
-                    changes(text).replacingOccurrences(of: "\nservices:\n", with: "\n" + services)
-                }
-            }
-            guard outcome.status == 0 else { throw Unexpected("the push failed: \(outcome.errors)") }
-        } catch {
-            installation.end()
-            throw error
-        }
-        return installation
-    }
-
-    /// The requests' events by place, and the number of events in each cache.
-    private func everywhere(_ installation: Installation) throws -> (sets: [String: Set<String>], caches: [String: Int])
-    {
-        let answer = try installation.get("sets").output
-        let object = try #require(
-            try JSONSerialization.jsonObject(with: Data(answer.utf8)) as? [String: Any], "\(answer)")
-        func ids(_ value: Any?) -> Set<String> {
-            Set((value as? [[Any]] ?? []).filter { $0.last as? String == "request" }.compactMap { $0[1] as? String })
-        }
-        var sets = (object["places"] as? [String: Any] ?? [:]).mapValues { ids($0) }
-        for name in ["database", "file"] { sets[name] = ids(object[name]) }
-        return (sets, object["caches"] as? [String: Int] ?? [:])
-    }
-
     /// Every place has the same events.
     private func equal(_ installation: Installation) throws -> (events: Set<String>, caches: [String: Int]) {
-        let found = try everywhere(installation)
+        let found = try installation.everywhere()
         let events = try #require(found.sets["database"])
-        #expect(found.sets.keys.filter { ["sql", "keys", "queue", "file"].contains($0) }.count == 4)
+        #expect(Set(found.sets.keys) == Set(LedgerServices.lasting + ["database", "file", "journal"]))
         for (place, ids) in found.sets { #expect(ids == events, "\(place)") }
-        #expect(found.caches.count == 2)
+        #expect(Set(found.caches.keys) == Set(LedgerServices.caches))
         return (events, found.caches)
     }
 
     @Test func `a backup under requests has the same events in every service, and a restore brings them all back`()
         throws
     {
-        let installation = try deploy(Self.services) { text in
-            let relationships = Self.names.map { "      \($0): \"\($0)\"\n" }.joined()
-            return text.replacingOccurrences(of: "    relationships:\n", with: "    relationships:\n" + relationships)
-                .replacingOccurrences(of: "-m ledger.web", with: "-m ledger.services")
-        }
+        let installation = try Installation.withLedger { try LedgerServices.add(to: $0) }
         defer { installation.end() }
         let load = try Load(installation)
         Thread.sleep(forTimeInterval: 1)
@@ -125,7 +74,9 @@ struct Services {
     @Test func `serve killed while a service stands still: the service goes on at once, and the next backup is good`()
         throws
     {
-        let installation = try deploy(Self.stuck)
+        let installation = try Installation.withLedger { checkout in
+            try editConfiguration(checkout) { $0.replacingOccurrences(of: "\nservices:\n", with: "\n" + Self.stuck) }
+        }
         defer { installation.end() }
         let id = (try installation.environmentDirectory as NSString).lastPathComponent
         func states() throws -> [String] {

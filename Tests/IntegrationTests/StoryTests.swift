@@ -59,6 +59,23 @@ struct Stories {
         #expect(diff.status == 0, "\(diff.output)")
         let version = FileManager.default.contents(atPath: "\(target)/services/db/data/PG_VERSION")
         #expect(version == Data("15\n".utf8))
+        try expectEvidence(in: "\(target)/manifest.json", installation)
+    }
+
+    /// The same hold is in the backup's manifest and in what `backup:get` says.
+    private func expectEvidence(in manifest: String, _ installation: Installation) throws {
+        let object = try JSONSerialization.jsonObject(with: Data(contentsOf: URL(fileURLWithPath: manifest)))
+        let stored = try #require((object as? [String: Any])?["hold"] as? [String: Any])
+        #expect(stored["unbroken"] as? Bool == true)
+        let epoch = try #require(stored["epoch"] as? Int)
+        func get(_ property: String) throws -> String {
+            try installation.must(
+                "backup:get", "-p", installation.project, "-e", "main", "-P", property, "--format", "json")
+        }
+        #expect(try get("hold.epoch").contains(String(epoch)))
+        #expect(try get("hold.unbroken").contains("true"))
+        let marks = try get("hold.marks_at_milliseconds")
+        for name in ["db", "ledger/files", "ledger/journal"] { #expect(marks.contains("\"\(name)\""), "\(marks)") }
     }
 
     @Test func `a restore that was a mistake is undone`() throws {

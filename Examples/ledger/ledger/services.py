@@ -1,24 +1,32 @@
-"""The web app with more places: each event of a request is also in MariaDB, Redis and RabbitMQ before it is answered, and in
-two caches. `GET /sets` has the places' events under `places`, and how many events the caches hold under `caches`.
+"""The web app with more places: each event of a request is also in MariaDB, Redis, RabbitMQ and InfluxDB before it is answered,
+and in two caches. `GET /sets` has the places' events under `places`, and how many events the caches hold under `caches`.
 
-It takes those of the relationships `sql`, `keys`, `queue`, `session` and `cache` that there are; it is started in place of
-`ledger.web`, and needs Debian's `python3-pymysql` and `python3-pika` for the first and the third.
+It takes those of the relationships `sql`, `keys`, `queue`, `points`, `session` and `cache` that there are; it is started in
+place of `ledger.web`, and needs Debian's `python3-pymysql` and `python3-pika` for the first and the third.
 """
 
+import base64
+import http.client
+import itertools
+import json
 import os
+import queue
 import socket
-import threading
+import urllib.parse
 
 from . import web
 
+CONNECTIONS = 4
+
 
 class Place:
-    """One connection, made when it is needed, that threads use in turn."""
+    """A few connections, made when they are needed, each used by one thread at a time."""
 
     def __init__(self, relationship):
         self.prefix = relationship.upper() + "_"
-        self.lock = threading.Lock()
-        self.connection = None
+        self.free = queue.LifoQueue()
+        for _ in range(CONNECTIONS):
+            self.free.put(None)
 
     def setting(self, name):
         return os.environ.get(self.prefix + name, "")
@@ -27,14 +35,16 @@ class Place:
         return self.setting("HOST"), int(self.setting("PORT"))
 
     def use(self, work):
-        with self.lock:
-            if self.connection is None:
-                self.connection = self.connect()
-            try:
-                return work(self.connection)
-            except Exception:
-                self.connection = None
-                raise
+        """Runs `work(connection)`. A connection that failed is not used again."""
+        connection, usable = self.free.get(), None
+        try:
+            if connection is None:
+                connection = self.connect()
+            result = work(connection)
+            usable = connection
+            return result
+        finally:
+            self.free.put(usable)
 
 
 class Table(Place):
@@ -50,21 +60,22 @@ class Table(Place):
         with connection.cursor() as cursor:
             cursor.execute("SET SESSION sql_notes = 0")
             cursor.execute(
-                "CREATE TABLE IF NOT EXISTS event (number bigint PRIMARY KEY, id varchar(100) NOT NULL) ENGINE = InnoDB")
+                "CREATE TABLE IF NOT EXISTS event (number bigint PRIMARY KEY, id varchar(100) NOT NULL, "
+                "kind varchar(20) NOT NULL) ENGINE = InnoDB")
         return connection
 
-    def add(self, number, event_id):
+    def add(self, number, event_id, kind):
         def work(connection):
             with connection.cursor() as cursor:
-                cursor.execute("INSERT INTO event VALUES (%s, %s)", (number, event_id))
+                cursor.execute("INSERT INTO event VALUES (%s, %s, %s)", (number, event_id, kind))
 
         self.use(work)
 
     def events(self):
         def work(connection):
             with connection.cursor() as cursor:
-                cursor.execute("SELECT number, id FROM event ORDER BY number")
-                return [[number, event_id, "request"] for number, event_id in cursor.fetchall()]
+                cursor.execute("SELECT number, id, kind FROM event ORDER BY number")
+                return [list(row) for row in cursor.fetchall()]
 
         return self.use(work)
 
@@ -119,8 +130,8 @@ class Keys(Place):
             return [cls.answer(connection) for _ in range(int(rest))]
         return rest.decode()
 
-    def add(self, number, event_id):
-        self.use(lambda connection: self.call(connection, "RPUSH", "events", f"{number}\t{event_id}\trequest"))
+    def add(self, number, event_id, kind):
+        self.use(lambda connection: self.call(connection, "RPUSH", "events", f"{number}\t{event_id}\t{kind}"))
 
     def events(self):
         lines = self.use(lambda connection: self.call(connection, "LRANGE", "events", "0", "-1"))
@@ -146,27 +157,61 @@ class Queue(Place):
         channel.queue_declare("events", durable=True)
         return connection, channel, pika.BasicProperties(delivery_mode=2)
 
-    def add(self, number, event_id):
+    def add(self, number, event_id, kind):
         def work(connection):
             _, channel, persistent = connection
-            body = f"{number}\t{event_id}\trequest".encode()
+            body = f"{number}\t{event_id}\t{kind}".encode()
             channel.basic_publish("", "events", body, persistent, mandatory=True)
 
         self.use(work)
 
     def events(self):
         def work(connection):
-            # What is taken and not acknowledged goes back when its channel ends.
             reader, lines = connection[0].channel(), []
-            while True:
-                method, _, body = reader.basic_get("events")
+            count = reader.queue_declare("events", passive=True).method.message_count
+            last = None
+            for method, _, body in itertools.islice(reader.consume("events", inactivity_timeout=30), count):
                 if method is None:
                     break
+                last = method.delivery_tag
                 lines.append(body.decode().split("\t"))
+            if last is not None:
+                # What was taken goes back.
+                reader.basic_nack(last, multiple=True, requeue=True)
+            reader.cancel()
             reader.close()
             return events(lines)
 
         return self.use(work)
+
+
+class Points(Place):
+    """Points in InfluxDB; the time of each is the event's number."""
+
+    def connect(self):
+        return http.client.HTTPConnection(*self.address(), timeout=60)
+
+    def call(self, connection, method, path, body=None, **query):
+        login = base64.b64encode(f"{self.setting('USERNAME')}:{self.setting('PASSWORD')}".encode()).decode()
+        address = path + "?" + urllib.parse.urlencode({"db": self.setting("PATH"), **query})
+        connection.request(method, address, body, {"Authorization": "Basic " + login})
+        answer = connection.getresponse()
+        text = answer.read().decode()
+        if answer.status >= 300:
+            raise RuntimeError(text)
+        return text
+
+    def add(self, number, event_id, kind):
+        line = f'event id="{event_id}",kind="{kind}" {number}'
+        self.use(lambda connection: self.call(connection, "POST", "/write", line, precision="ns"))
+
+    def events(self):
+        text = self.use(lambda connection: self.call(
+            connection, "GET", "/query", q='SELECT "id", "kind" FROM "event"', epoch="ns"))
+        result = json.loads(text)["results"][0]
+        if "error" in result:
+            raise RuntimeError(result["error"])
+        return [row for series in result.get("series", []) for row in series["values"]]
 
 
 class Cache(Place):
@@ -178,7 +223,7 @@ class Cache(Place):
         connection.line()
         return connection
 
-    def add(self, number, event_id):
+    def add(self, number, event_id, kind):
         def work(connection):
             connection.send(b"incr events 1\r\n")
             connection.line()
@@ -205,8 +250,13 @@ def relationships(kinds):
     return {name: kind(name) for name, kind in kinds.items() if name.upper() + "_HOST" in os.environ}
 
 
+def lasting():
+    """What has to have all events."""
+    return relationships({"sql": Table, "keys": Keys, "queue": Queue, "points": Points})
+
+
 def main():
-    places = relationships({"sql": Table, "keys": Keys, "queue": Queue})
+    places = lasting()
     caches = relationships({"session": Keys, "cache": Cache})
     write_event, sets = web.write_event, web.sets
 
@@ -214,7 +264,7 @@ def main():
         number = write_event(event_id, text)
         if number is not None:
             for place in [*places.values(), *caches.values()]:
-                place.add(number, event_id)
+                place.add(number, event_id, "request")
         return number
 
     def sets_everywhere():

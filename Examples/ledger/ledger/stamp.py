@@ -2,7 +2,7 @@
 
 import uuid
 
-from . import store
+from . import services, store
 
 
 def main():
@@ -12,6 +12,8 @@ def main():
         number = store.insert(cursor, event_id, "cron", "stamped by the cron")
     connection.close()
     store.record(number, event_id, "cron")
+    for place in services.lasting().values():
+        place.add(number, event_id, "cron")
     print(f"stamped event {number}")
 
 

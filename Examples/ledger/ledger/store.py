@@ -3,10 +3,10 @@ another, which has a file for each thousand events."""
 
 import fcntl
 import os
+import select
 import threading
 
 import psycopg2
-from psycopg2 import pool
 
 FILES = os.path.join(os.environ.get("PLATFORM_APP_DIR", "."), "files")
 EVENTS_FILE = os.path.join(FILES, "events.log")
@@ -27,34 +27,39 @@ def connect():
 
 
 class Connections:
-    """A bounded set of connections; a thread waits for a free one instead of failing."""
+    """A bounded set of connections that stay open; a thread waits for a free one instead of failing."""
 
     def __init__(self, size):
         self._free = threading.BoundedSemaphore(size)
-        self._pool = pool.ThreadedConnectionPool(
-            0, size,
-            host=os.environ["DATABASE_HOST"],
-            port=os.environ["DATABASE_PORT"],
-            user=os.environ["DATABASE_USERNAME"],
-            password=os.environ["DATABASE_PASSWORD"],
-            dbname=os.environ["DATABASE_PATH"],
-        )
+        self._idle = []
 
     def run(self, work):
         """Runs `work(cursor)` in one transaction and commits it."""
         with self._free:
-            connection = self._pool.getconn()
-            broken = True
+            connection = self._take()
             try:
                 with connection.cursor() as cursor:
                     result = work(cursor)
                 connection.commit()
-                broken = False
-                return result
-            finally:
-                if broken and not connection.closed:
-                    connection.rollback()
-                self._pool.putconn(connection, close=broken)
+            except BaseException:
+                connection.close()
+                raise
+            self._idle.append(connection)
+            return result
+
+    def _take(self):
+        """A connection that was left idle, or a new one."""
+        while True:
+            try:
+                connection = self._idle.pop()
+            except IndexError:
+                return connect()
+            # A server says nothing to an idle connection but that it has ended.
+            poll = select.poll()
+            poll.register(connection, select.POLLIN)
+            if not poll.poll(0):
+                return connection
+            connection.close()
 
 
 def append_line(path, line):

@@ -4,6 +4,7 @@ It can be quiesced: on USR1 it ends the event it is at, says so, and stands stil
 """
 
 import os
+import select
 import signal
 import socket
 import sys
@@ -44,7 +45,16 @@ def tally_one(connection):
     return True
 
 
+def rest(signals):
+    """Waits a moment, or until there is a signal: a worker with nothing to do stands still at once."""
+    if select.select([signals], [], [], 0.05)[0]:
+        signals.recv(100)
+
+
 def main():
+    signals, wake = socket.socketpair()
+    wake.setblocking(False)
+    signal.set_wakeup_fd(wake.fileno(), warn_on_full_buffer=False)
     signal.signal(signal.SIGUSR1, on_quiesce)
     signal.signal(signal.SIGUSR2, on_resume)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
@@ -55,7 +65,7 @@ def main():
             while quiesce:
                 time.sleep(0.01)
         if not tally_one(connection):
-            time.sleep(0.05)
+            rest(signals)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,8 @@ package struct BackupCreate: ClientCommand {
         abstract: "Back up an environment: code, services and mounts at one point in time.",
         discussion: """
             While the point in time is taken, requests are held, not dropped; that is usually far less than a second. \
-            With --live nothing is held, and services and files may differ by some milliseconds.
+            With --live nothing is held, and services and files may differ by some milliseconds. If a request or \
+            worker does not end in time, the backup fails; with --or-live it is then a live one.
 
             Prints 'Backup name: <id>'. All else goes to standard error.
             """,
@@ -23,6 +24,9 @@ package struct BackupCreate: ClientCommand {
     @Flag(
         name: [.customLong("live"), .customLong("unsafe")], help: "Do not hold requests; the data may be inconsistent.")
     var live = false
+
+    @Flag(help: "Take a live backup if no consistent one can be had in time.")
+    var orLive = false
 
     @Flag(help: "Say how the point in time would be taken and how long a hold to expect, and do nothing.")
     var dryRun = false
@@ -43,6 +47,7 @@ package struct BackupCreate: ClientCommand {
             for line in BackupExpectation(forecast, live: live).lines { output.out(line + "\n") }
             return
         }
+        if !wait.noWait { try refuseOwnCron(environment, session) }
         output.error(
             live
                 ? "A live backup of the environment \(session.label(environment)): requests go on, "
@@ -51,17 +56,27 @@ package struct BackupCreate: ClientCommand {
                     + "requests are held for a moment."
         )
         try confirm.ask("Create it?", on: output)
-        guard let started = try await session.client.createBackup(of: environment, safe: !live) else {
+        let started = try await session.client.createBackup(of: environment, safe: !live, orLive: orLive)
+        guard let started else {
             throw await session.refusal(of: "backup", environment, "back up")
-        }
-        if !wait.noWait, !output.canAsk {
-            output.error("Waiting for the backup; in a cron of this environment use --no-wait.")
         }
         let reporter = try await session.finish(started, wait)
         let name = started.activities.first { $0.value.type == "environment.backup" }?.value.backupName
         guard let name else { return }
         if let reporter { try await conclude(name, environment, reporter, session) }
         output.out("Backup name: \(name)\n")
+    }
+
+    /// A backup begins when the crons of its environment have ended, so a cron would wait for it until its time is up.
+    private func refuseOwnCron(_ environment: Resource<API.Environment>, _ session: Session) throws {
+        let surroundings = session.surroundings
+        guard let cron = surroundings.variable("HOLDFAST_CRON"),
+            surroundings.variable("PLATFORM_PROJECT") == environment.value.project.rawValue,
+            surroundings.variable("PLATFORM_BRANCH") == environment.value.name
+        else { return }
+        throw HoldfastError(
+            .conflict, "cron '\(cron)' cannot wait for a backup of its own environment, which waits for crons",
+            hint: "Use --no-wait")
     }
 
     /// What the backup says of itself, as far as the log did not say it.

@@ -77,7 +77,8 @@ package struct RuntimeVariables: Sendable {
         switch purpose {
         case .web(.port(let port)): variables["PORT"] = String(port)
         case .web(.socket(let path)): variables["SOCKET"] = path
-        case .worker, .cron, .hook: break
+        case .cron(let name): variables["HOLDFAST_CRON"] = name
+        case .worker, .hook: break
         }
         return variables
     }

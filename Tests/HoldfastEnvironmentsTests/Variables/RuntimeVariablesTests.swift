@@ -188,6 +188,8 @@ struct RuntimeVariablesTests {
         let worker = try runtime.make(app: app, purpose: .worker("w"), directory: "/a", path: "/bin")
         #expect([worker["ONE"], worker["TWO"], worker["THREE"]] == ["app", "worker", "user"])
         #expect(worker["SOCKET"] == nil)
+        let cron = try runtime.make(app: app, purpose: .cron("nightly"), directory: "/a", path: "/bin")
+        #expect(cron["HOLDFAST_CRON"] == "nightly" && worker["HOLDFAST_CRON"] == nil)
         let custom = try Self.json(worker["PLATFORM_VARIABLES"])
         #expect(custom == ["x:k": .integer(2), "plain": .string("visible")])
     }

@@ -9,6 +9,8 @@ package final class ServiceFreeze: @unchecked Sendable {
     private let service: String
     private let time: any TimeSource
     private let guardian = FreezeGuard()
+    /// The service's processes when they were last looked for; while it stands still, all that there are.
+    private(set) var processes: [ProcessHandle]
 
     /// - Throws: `unavailable` if nobody knows the server's process, `forbidden` if it runs as another user.
     package init(_ instance: ServiceInstance, time: any TimeSource = SystemTime()) throws {
@@ -27,6 +29,7 @@ package final class ServiceFreeze: @unchecked Sendable {
         self.leader = leader
         self.time = time
         service = instance.name
+        processes = Self.members(of: leader)
         // Before it is needed: starting a process takes longer than a mark may.
         try guardian.start()
     }
@@ -40,9 +43,6 @@ package final class ServiceFreeze: @unchecked Sendable {
     package func whileFrozen<Result>(bound: Duration, doing body: () throws -> Result) throws -> Result {
         try whileFrozen(bound: bound) { (_: Deadline) in try body() }
     }
-
-    /// All of the service's processes.
-    var processes: [ProcessHandle] { ProcessTable.tree(of: leader, in: ProcessTable.all()).map(\.handle) }
 
     /// Freezes, does something, thaws.
     ///
@@ -66,45 +66,54 @@ package final class ServiceFreeze: @unchecked Sendable {
                 .timedOut, "service '\(service)' could not be copied within \(bound.components.seconds) s",
                 hint: "Use a file system with reflinks, or look at the load of the disk")
         }
-        guard leader.isAlive, try running().isEmpty else {
+        // Nothing that stands still can have started another process.
+        guard leader.isAlive, !processes.contains(where: Self.runs) else {
             throw HoldfastError(
                 .unavailable, "service '\(service)' ended or went on while it was copied", hint: "Try again")
         }
         return result
     }
 
-    /// Stops process after process until a look at all of them finds no thread that runs.
+    /// Stops the processes that are known, and then those that a look at all of them finds, until it finds none that
+    /// runs: such a look takes longer than all the rest.
     private func stopAll(_ stopped: inout Set<ProcessHandle>, _ deadline: Deadline) throws {
         while true {
-            let running = try running()
-            if running.isEmpty { return }
-            guard !deadline.hasPassed else {
-                throw HoldfastError(
-                    .timedOut, "process \(running[0].pid) of service '\(service)' does not stand still",
-                    hint: "Look at its state: it may wait for a disk")
-            }
-            for process in running {
+            for process in processes where Self.runs(process) {
                 if stopped.insert(process).inserted { try guardian.add(signal: SIGCONT, to: process.pid) }
                 process.signal(SIGSTOP)
             }
-            usleep(300)
+            while let process = processes.first(where: Self.runs) {
+                guard !deadline.hasPassed else { throw late(process) }
+                usleep(300)
+            }
+            processes = Self.members(of: leader)
+            guard !processes.isEmpty else {
+                throw HoldfastError(.unavailable, "service '\(service)' has ended", hint: "Try again")
+            }
+            guard let new = processes.first(where: Self.runs) else { return }
+            guard !deadline.hasPassed else { throw late(new) }
         }
     }
 
-    /// Processes of which a thread is not stopped. A thread inside a system call stops only when that is done.
-    private func running() throws -> [ProcessHandle] {
-        let members = ProcessTable.tree(of: leader, in: ProcessTable.all())
-        guard !members.isEmpty else {
-            throw HoldfastError(.unavailable, "service '\(service)' has ended", hint: "Try again")
+    private func late(_ process: ProcessHandle) -> HoldfastError {
+        HoldfastError(
+            .timedOut, "process \(process.pid) of service '\(service)' does not stand still",
+            hint: "Look at its state: it may wait for a disk")
+    }
+
+    private static func members(of leader: ProcessHandle) -> [ProcessHandle] {
+        ProcessTable.tree(of: leader, in: ProcessTable.all()).map(\.handle)
+    }
+
+    /// Whether a thread of it is not stopped. One inside a system call stops only when that is done.
+    private static func runs(_ process: ProcessHandle) -> Bool {
+        guard process.isAlive else { return false }
+        let tasks = "/proc/\(process.pid)/task"
+        let names = (try? FileManager.default.contentsOfDirectory(atPath: tasks)) ?? []
+        return names.contains { name in
+            guard let text = ProcessTable.read("\(tasks)/\(name)/stat"), let entry = ProcessTable.parse(text)
+            else { return false }
+            return !["T", "t", "Z", "X"].contains(entry.state)
         }
-        return members.filter { member in
-            let tasks = "/proc/\(member.pid)/task"
-            let names = (try? FileManager.default.contentsOfDirectory(atPath: tasks)) ?? []
-            return names.contains { name in
-                guard let text = ProcessTable.read("\(tasks)/\(name)/stat"), let entry = ProcessTable.parse(text)
-                else { return false }
-                return !["T", "t", "Z", "X"].contains(entry.state)
-            }
-        }.map(\.handle)
     }
 }
