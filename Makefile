@@ -15,7 +15,7 @@ help:
 	@echo "make bench-hold  how long requests are held, by files, database and file system (ARGS=\"--files 1000 --n 5\": one row)"
 	@echo "make oracle   consistent backups of every service under full load, each restored and judged (ROUNDS=200, LIVE=10, OUTPUT=FILE)"
 	@echo "make fuzz     hostile bytes for every parser of the engine, for SECONDS=120"
-	@echo "make crash    the long versions of the engine's proofs, by estimate an hour"
+	@echo "make crash    the long versions of the proofs, by estimate an hour"
 	@echo "A first build takes about ten minutes on two cores; later ones seconds."
 
 dependencies:
@@ -68,10 +68,12 @@ fuzz: dependencies
 	$(SWIFT_BUILD) --product HoldfastProof
 	.build/$(CONFIGURATION)/HoldfastProof fuzz --seconds $(or $(SECONDS),120) --keep fuzz-findings
 
-# Every crash point, restic asked at every seventh; hundreds of rounds of killed and meeting processes.
+# Every crash point, restic asked at every seventh; hundreds of rounds of killed and meeting processes; every service
+# killed at every phase of a backup.
 crash: dependencies
 	$(SWIFT_BUILD) --build-tests
-	HOLDFAST_LONG_TESTS=1 swift test -c $(CONFIGURATION) --skip-build --no-parallel --filter HoldfastRepositoryTests
+	HOLDFAST_LONG_TESTS=1 HOLDFAST_BINARY=$(abspath $(BINARY)) swift test -c $(CONFIGURATION) --skip-build --no-parallel \
+		--filter 'HoldfastRepositoryTests|ServiceKills'
 
 clean:
 	rm -rf .build

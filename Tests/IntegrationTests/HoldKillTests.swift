@@ -39,6 +39,7 @@ struct HoldKills {
         installation.note("\(victim) killed at \(phase): slowest \(slowest) s")
         // The database is started again, and its first requests may still find it recovering.
         let after = try installation.postUntilAnswered("after-\(name)")
+        #expect(try installation.isTallied(after), "\(phase)")
         try installation.must("backup:create", "-p", installation.project, "-e", "main", "-y")
         #expect(try installation.post("too-late-\(name)") == 201)
         try installation.must("backup:restore", "-p", installation.project, "-e", "main", "-y")

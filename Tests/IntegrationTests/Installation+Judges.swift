@@ -64,11 +64,25 @@ extension Installation {
         return list.output.split(separator: "\n").filter { $0.hasPrefix("T") }.map { String($0) }
     }
 
+    /// What the ledger says of itself.
+    private func ledger() throws -> [String: Any] {
+        let answer = try get("sets").output
+        return try #require(
+            try JSONSerialization.jsonObject(with: Data(answer.utf8)) as? [String: Any], "\(answer)")
+    }
+
+    /// Whether the worker has tallied an event, soon at least: it goes on.
+    func isTallied(_ id: String) throws -> Bool {
+        let events = try ledger()["database"] as? [[Any]]
+        let event = try #require(events?.first { $0.count > 1 && $0[1] as? String == id }, "there is no event '\(id)'")
+        return waitUntil(seconds: 60) {
+            (try? ledger()["tally"] as? [String])?.contains("\(event[0])") == true
+        }
+    }
+
     /// The requests' events by place, and the number of events in each cache.
     func everywhere() throws -> (sets: [String: Set<String>], caches: [String: Int]) {
-        let answer = try get("sets").output
-        let object = try #require(
-            try JSONSerialization.jsonObject(with: Data(answer.utf8)) as? [String: Any], "\(answer)")
+        let object = try ledger()
         func ids(_ value: Any?) -> Set<String> {
             Set((value as? [[Any]] ?? []).filter { $0.last as? String == "request" }.compactMap { $0[1] as? String })
         }

@@ -19,7 +19,8 @@ struct ServiceKills {
         }
     }
 
-    @Test func `killed at any phase: the gate opens, nothing stays frozen or is lost, the next backup is good`() throws {
+    @Test func `killed at any phase: the gate opens, nothing stays frozen or is lost, the next backup is good`() throws
+    {
         let installation = try Installation.withLedger { try LedgerServices.add(to: $0) }
         defer { installation.end() }
         for (number, killed) in Self.cases.enumerated() {
@@ -36,6 +37,7 @@ struct ServiceKills {
         installation.goOn()
         #expect(installation.waitUntil(seconds: 150) { (try? installation.backupsEnded()) == true }, "\(killed)")
         let after = try installation.postUntilAnswered("after-\(name)")
+        #expect(try installation.isTallied(after), "\(killed)")
         let (slowest, _) = prober.stop()
         // The cap of 15 s, and what a loaded machine adds.
         #expect(slowest < 20, "\(killed): \(slowest) s")
