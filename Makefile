@@ -11,7 +11,7 @@ help:
 	@echo "make build    the holdfast binary"
 	@echo "make check    format, arrows, budgets"
 	@echo "make format   formats the sources in place"
-	@echo "make bench    with restic and borg, by estimate fifty minutes (QUICK=1: two)"
+	@echo "make bench    with restic and borg, about half an hour (QUICK=1: two)"
 	@echo "make bench-hold  how long requests are held, by files, database and file system (ARGS=\"--files 1000 --n 5\": one row)"
 	@echo "make oracle   consistent backups of every service under full load, each restored and judged (ROUNDS=200, LIVE=10, OUTPUT=FILE)"
 	@echo "make fuzz     hostile bytes for every parser of the engine, for SECONDS=120"
