@@ -13,6 +13,7 @@ struct PruneActivity {
         let project = context.activity.project
         let sites = try house.repositories.sites(of: project)
         let repository = try house.repositories.open(project, on: sites)
+        try healSites(of: repository)
         let plan = try repository.planPrune()
         guard !plan.isEmpty else { return context.log("There is nothing to free.") }
         context.log(
@@ -25,6 +26,20 @@ struct PruneActivity {
         for site in sites.report() where !site.isComplete {
             context.log(
                 "Site \(site.site) could not be reached, and frees it when it is healed: \(site.problem ?? "unknown")")
+        }
+    }
+
+    /// Takes from sites that were away what was removed meanwhile, once they have all that they missed: a backup gives
+    /// them that, and here it could keep a restore waiting for long.
+    private func healSites(of repository: Repository) throws {
+        do {
+            let standings = try repository.catchUpSites(limit: 0, comparesPacks: true, isWanted: { _ in true })
+            guard !standings.isEmpty, standings.allSatisfy(\.isWhole) else { return }
+            if let removed = try repository.healSites(.none)?.removed, removed > 0 {
+                context.log("Removed \(removed) old objects from sites that had been away.")
+            }
+        } catch let error as HoldfastError where [.conflict, .unavailable].contains(error.code) {
+            context.log("What sites missed while they were away stays there: \(error)")
         }
     }
 

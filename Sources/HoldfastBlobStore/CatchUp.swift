@@ -68,9 +68,10 @@ extension ReplicatedBlobStore {
         for kind in [BlobKind.snapshot, .index, .deletion, .key, .config] { run.list(kind) }
         if scope.comparesPacks || run.differs {
             run.list(.data)
-            for kind in [BlobKind.config, .key, .deletion] { run.copy(kind, copied) }
+            for kind in [BlobKind.config, .key] { run.copy(kind, copied) }
             run.remove(.key)
-            for kind in [BlobKind.data, .index, .snapshot] { run.copy(kind, copied) }
+            // Who has a record of what was removed has what replaces it as well.
+            for kind in [BlobKind.data, .index, .snapshot, .deletion] { run.copy(kind, copied) }
             // A site keeps the backups that it had until it has those that it should have.
             run.remove(.snapshot)
         }

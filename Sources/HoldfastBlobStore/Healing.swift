@@ -45,17 +45,18 @@ extension ReplicatedBlobStore {
     /// what was deleted while the site was away.
     ///
     /// The order leaves each site readable by itself wherever it stops, with the backups that it had or with those that
-    /// it should have: first come packs, then index files, then snapshots; then forgotten snapshots go, then old index
-    /// files, then old packs. A site that fails once gets no more. Not to be called while a backup or a prune uses the
-    /// same store.
+    /// it should have: first come packs, then index files, then snapshots, then deletion records; then forgotten snapshots
+    /// go, then old index files, then old packs. A site that fails once gets no more. Nothing goes as long as a site is
+    /// away or something has no good copy: it may be what replaces the rest. Not to be called while a backup or a prune
+    /// uses the same store.
     ///
     /// - Parameter isGood: whether the bytes are those that the name, a hash, stands for; never asked for a config.
     /// - Throws: `unavailable` if no site can be reached.
     package func heal(_ scope: HealScope, isGood: (BlobName, [UInt8]) -> Bool) throws -> HealReport {
         var healing = Healing(sites: sites, scope: scope)
-        for kind in [BlobKind.config, .key, .record, .deletion] { healing.heal(kind, isGood: isGood) }
+        for kind in [BlobKind.config, .key, .record] { healing.heal(kind, isGood: isGood) }
         healing.remove(.key)
-        for kind in [BlobKind.data, .index, .snapshot] { healing.heal(kind, isGood: isGood) }
+        for kind in [BlobKind.data, .index, .snapshot, .deletion] { healing.heal(kind, isGood: isGood) }
         for kind in [BlobKind.snapshot, .index, .data] { healing.remove(kind) }
         if healing.reachable.isEmpty, let error = healing.lastFailure { throw error }
         if healing.report.lost.isEmpty { forgive(healing.reachable) }
@@ -102,10 +103,13 @@ private struct Healing {
     /// Removes the objects of a kind that were deleted while a site was away.
     mutating func remove(_ kind: BlobKind) {
         let names = scope.deleted.filter { $0.kind == kind }
-        if names.isEmpty { return }
+        guard !names.isEmpty, report.isWhole || kind == .key else { return }
         for site in reachable {
             do {
-                for entry in try sites[site].store.list(kind) where names.contains(entry.name) {
+                let entries = try sites[site].store.list(kind)
+                // Without a key that stays, nobody could open what the site holds.
+                if kind == .key && entries.allSatisfy({ names.contains($0.name) }) { continue }
+                for entry in entries where names.contains(entry.name) {
                     try sites[site].store.delete(entry.name)
                     report.removed += 1
                 }

@@ -145,9 +145,15 @@ package struct Replication: Sendable {
     /// One site, whatever is known of it, counted as asked.
     package mutating func admit(only site: Int) -> Participant { admit(site) }
 
-    /// Picks the sites that are whole, and not late: only they may lose what others have replaced.
+    /// Picks the sites that are whole, and not late: only they may lose what others have replaced. A late one keeps it,
+    /// and is behind from then on.
     package mutating func admitWhole() -> [Participant] {
-        standings.indices.filter { standings[$0].isWhole && !standings[$0].isLate }.map { admit($0) }
+        let whole = standings.indices.filter { standings[$0].isWhole }
+        for site in whole where standings[site].isLate {
+            standings[site].fallBehind(
+                HoldfastError(.timedOut, "it did not answer in time, and keeps what was to be deleted"))
+        }
+        return whole.filter { !standings[$0].isLate }.map { admit($0) }
     }
 
     /// Sites in the order in which to read from them: good ones first, those that may hang last, foreign ones never.

@@ -99,6 +99,19 @@ import Testing
         #expect(replication.standings[1].refusal?.code == .timedOut)
     }
 
+    @Test func `a site that is late for a deletion keeps what was deleted, and is behind`() {
+        var replication = Replication(sites: 3, quorum: 1, lateLimit: 2)
+        replication.change(1) {
+            $0.ask()
+            $0.wasNotWaitedFor()
+        }
+        replication.change(2) { $0.fallBehind(error) }
+        #expect(replication.admitWhole().map(\.site) == [0])
+        replication.change(1) { $0.answered() }
+        #expect(replication.standings[1].problem?.code == .timedOut)
+        #expect(replication.admitWhole().map(\.site) == [0])
+    }
+
     @Test func `reads go to whole sites first, then to those behind, out, failing and late`() {
         var replication = Replication(sites: 5, quorum: 1, lateLimit: 2)
         replication.change(0) {

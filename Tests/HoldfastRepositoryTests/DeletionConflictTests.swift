@@ -1,3 +1,5 @@
+import Foundation
+import Glibc
 import HoldfastBlobStore
 import HoldfastModel
 import HoldfastRepository
@@ -73,6 +75,24 @@ import Testing
             }
         }
         try expectKept(id)
+    }
+
+    @Test func `a prune does not claim to have looked at a backup that came to light under way`() throws {
+        let old = try test.backUp(directory("data"))
+        try test.backUp(directory("first"))
+        try test.open().forget(old)
+        // Nothing is new in it: all its data is what the prune is about to remove.
+        let lonely = try test.away("one") { try test.backUp(directory("data")) }
+        let (here, there) = (directory("two"), directory("two.away"))
+        #expect(rename(here, there) == 0)
+        let plan = try test.open().planPrune(PruneOptions(maxUnusedPercent: 0))
+        do {
+            try plan.execute {
+                // The site comes back when the plan is made.
+                if access(there, F_OK) == 0 { #expect(rename(there, here) == 0) }
+            }
+        } catch { #expect((error as? HoldfastError)?.code == .unavailable, "\(error)") }
+        try expectKept(lonely)
     }
 
     @Test func `a prune that knew of the one before is carried out without another look`() throws {

@@ -96,6 +96,69 @@ import Testing
         try test.expectEqualAndWhole()
     }
 
+    /// Two sites of which the second missed a forget, a prune and a backup; what is to stay, and what it had.
+    private func makeStale(_ directory: ScratchFolder, _ test: TwoSites) throws -> SnapshotID {
+        let old = try test.backUp(directory("data"))
+        let kept = try test.backUp(directory("other"))
+        try test.away("two") {
+            try test.open().forget(old)
+            let report = try test.open().planPrune(PruneOptions(maxUnusedPercent: 0)).execute()
+            #expect(report.packsRemoved > 0)
+            try test.backUp(directory("other"))
+        }
+        return kept
+    }
+
+    /// The second site restores a backup while the first one is away, also when it is asked as one of two.
+    private func expectRestorable(_ id: SnapshotID, _ directory: ScratchFolder, _ test: TwoSites) throws {
+        try test.restic("two").check()
+        try test.away("one") {
+            for (name, repository) in [("both", try test.open()), ("alone", try test.openAlone("two"))] {
+                let out = directory("out-\(name)-\(UInt32.random(in: 0 ... .max))")
+                #expect(try repository.restore(TreePath(id, path: "/data"), to: out).problems == [])
+                try expectSame(directory("other"), out)
+            }
+        }
+    }
+
+    @Test(arguments: [BlobKind.data, .index, .snapshot])
+    func `a site loses nothing as long as the other one cannot give what replaces it`(_ kind: BlobKind) throws {
+        let directory = try ScratchFolder()
+        try makeData(directory, 88)
+        let test = try TwoSites(directory)
+        let kept = try makeStale(directory, test)
+        let faulty = FaultyBlobStore(test.stores[0])
+        let sites = [Site(name: "one", region: "here", location: "one", store: faulty), test.sites[1]]
+        let repository = try Repository.open(
+            store: ReplicatedBlobStore(sites: sites, quorum: 1), password: TestRepository.password, time: LaterTime())
+        faulty.setScript([
+            Fault(.fail(HoldfastError(.unavailable, "the line is cut")), on: [.get], of: [kind], calls: 1...Int.max)
+        ])
+        #expect(try repository.healSites()?.isWhole == false)
+        for entry in try test.stores[1].list(.lock) { try test.stores[1].delete(entry.name) }
+        try expectRestorable(kept, directory, test)
+        #expect(try test.open().healSites()?.isWhole == true)
+        try test.expectEqualAndWhole()
+    }
+
+    @Test func `a site that has heard of a prune, and got nothing of what it wrote, shows what it has`() throws {
+        let directory = try ScratchFolder()
+        try makeData(directory, 89)
+        let test = try TwoSites(directory)
+        let kept = try makeStale(directory, test)
+        // A catching up that ends early does not bring the record before the rest.
+        _ = try test.open().catchUpSites(limit: 1, comparesPacks: true, isWanted: { _ in true })
+        #expect(try test.stores[1].list(.deletion).isEmpty)
+        for entry in try test.stores[0].list(.deletion) {
+            try test.stores[1].put(entry.name, test.stores[0].get(entry.name))
+        }
+        try expectRestorable(kept, directory, test)
+        try test.away("one") { #expect(try test.open().healSites()?.isWhole == false) }
+        try expectRestorable(kept, directory, test)
+        #expect(try test.open().healSites()?.isWhole == true)
+        try test.expectEqualAndWhole()
+    }
+
     @Test func `a record that is not sealed with the repository's key condemns nothing`() throws {
         let directory = try ScratchFolder()
         try makeData(directory, 84)

@@ -119,48 +119,93 @@ import Testing
         #expect(stored == Array("by another name".utf8))
     }
 
-    /// What is written into a page that waits to be written back leaves no trace in the time stamps.
-    @Test func `what is written through a mapping is taken`() throws {
-        let script = """
-            import mmap, sys
-            file = open(sys.argv[1], 'r+b')
-            view = mmap.mmap(file.fileno(), 0)
-            file.close()
-            for line in sys.stdin:
-                view[:3] = line[:3].encode()
-                print('done', flush=True)
-            """
-        let directory = try ScratchFolder()
-        let path = directory("data/mapped")
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: "/usr/bin/python3")
-        process.arguments = ["-c", script, path]
-        let (orders, answers) = (Pipe(), Pipe())
-        process.standardInput = orders
-        process.standardOutput = answers
+    /// Another process that has a file mapped, and writes into its first page. What is written into a page that waits to
+    /// be written back leaves no trace in the time stamps.
+    private final class Mapping {
+        private let process = Process()
+        private let (orders, answers) = (Pipe(), Pipe())
+
+        init(_ path: String) throws {
+            let script = """
+                import mmap, sys
+                file = open(sys.argv[1], 'r+b')
+                view = mmap.mmap(file.fileno(), 0)
+                file.close()
+                for line in sys.stdin:
+                    view[:3] = line[:3].encode()
+                    print('done', flush=True)
+                """
+            process.executableURL = URL(fileURLWithPath: "/usr/bin/python3")
+            process.arguments = ["-c", script, path]
+            process.standardInput = orders
+            process.standardOutput = answers
+            try process.run()
+        }
+
         func write(_ text: String) {
             orders.fileHandleForWriting.write(Data("\(text)\n".utf8))
             #expect(!answers.fileHandleForReading.availableData.isEmpty)
         }
-        try makeDirectory(directory("data"))
-        try writeFile(path, "abc")
-        try process.run()
-        defer {
+
+        func end() {
             try? orders.fileHandleForWriting.close()
             process.waitUntilExit()
         }
-        write("one")
+    }
+
+    @Test func `what is written through a mapping is taken, then and in the next backup`() throws {
+        let directory = try ScratchFolder()
+        let path = directory("data/mapped")
+        try makeDirectory(directory("data"))
+        try writeFile(path, "abc")
+        let mapping = try Mapping(path)
+        defer { mapping.end() }
+        mapping.write("one")
         // From now on its last change lies too far back to be suspect.
         Thread.sleep(forTimeInterval: 2.1)
         let test = try TestRepository(directory, time: SystemTime())
         let session = try test.repository.beginBackup()
         try session.capture(directory("data"), as: "/data", willBeStaged: true)
-        write("two")
+        mapping.write("two")
         let staged = try session.stageChanges(of: "/data", into: directory("staging"))
         #expect(staged.filesStaged == 1)
         try session.storeStaged()
         let finished = try session.finish(TestRepository.info())
         #expect(try test.repository.file(snapshot: finished.id, path: "/data/mapped") == Array("two".utf8))
+
+        mapping.write("six")
+        let later = try test.repository.beginBackup(BackupOptions(parent: finished.id))
+        try later.capture(directory("data"), as: "/data")
+        let next = try later.finish(TestRepository.info())
+        #expect(try test.repository.file(snapshot: next.id, path: "/data/mapped") == Array("six".utf8))
+    }
+
+    @Test func `a mapped file that was made or renamed after the capture is taken in each round`() throws {
+        let captured = try Captured(Self.makeMany)
+        let path = "\(captured.data)/3/mapped"
+        try writeFile(path, "abc")
+        let mapping = try Mapping(path)
+        defer { mapping.end() }
+        mapping.write("one")
+        #expect(try captured.stage().filesStaged == 1)
+        try captured.session.storeStaged()
+        rename(path, "\(captured.data)/5/renamed")
+        #expect(try captured.stage().filesStaged == 1)
+        try captured.session.storeStaged()
+        mapping.write("two")
+        #expect(try captured.stage().filesStaged == 1)
+        try captured.session.storeStaged()
+        let finished = try captured.session.finish(TestRepository.info())
+        let stored = try captured.test.repository.file(snapshot: finished.id, path: "/data/5/renamed")
+        #expect(stored == Array("two".utf8))
+    }
+
+    @Test func `another directory in the place of the captured one is taken as it is`() throws {
+        let captured = try Captured(Self.makeMany)
+        rename(captured.data, captured.directory("before"))
+        try makeDirectory(captured.data)
+        try writeFile("\(captured.data)/other", "another")
+        try captured.expectEqual()
     }
 
     @Test func `an event that tells of lost ones is understood, and one that is cut off ends the reading`() {

@@ -92,7 +92,7 @@ struct TinyBackups: ActivityPerformer {
     }
 }
 
-/// An installation without environments' processes: a real catalogue, a real repository on one site, time by hand.
+/// An installation without environments' processes: a real catalogue, a real repository, time by hand.
 final class Bench: Sendable {
     let folder = NSTemporaryDirectory() + "holdfast-scheduler-\(UInt64.random(in: 0 ... .max))"
     let time: ManualTime
@@ -109,11 +109,15 @@ final class Bench: Sendable {
 
     init(
         _ start: String = "2026-01-01T00:00:00Z", bytes: Int = 64, zone: String = "UTC",
-        limits: SchedulerLimits = SchedulerLimits()
+        limits: SchedulerLimits = SchedulerLimits(), siteNames: [String] = ["a"]
     ) throws {
         time = ManualTime(start)
-        let site = SiteConfiguration(name: "a", region: "r", location: "a", path: "\(folder)/a")
-        try FileManager.default.createDirectory(atPath: site.path, withIntermediateDirectories: true)
+        let sites = siteNames.map { [folder] name in
+            SiteConfiguration(name: name, region: "r", location: name, path: "\(folder)/\(name)")
+        }
+        for site in sites {
+            try FileManager.default.createDirectory(atPath: site.path, withIntermediateDirectories: true)
+        }
         catalogue = try Catalogue(path: "\(folder)/catalogue.sqlite", time: time)
         project = Project(
             id: .random(), title: "P", defaultBranch: "main", region: "r", timeZone: zone, createdAt: time.now())
@@ -122,7 +126,7 @@ final class Bench: Sendable {
         var house = House(
             home: folder, run: "\(folder)/run", catalogue: catalogue, gate: NoGate(), runtime: (processes, processes),
             repositories: ProjectRepositories(
-                sites: [site], quorum: 1, masterKey: try InstallationKey(text: InstallationKey.makeText()),
+                sites: sites, quorum: 1, masterKey: try InstallationKey(text: InstallationKey.makeText()),
                 catalogue: catalogue))
         house.time = time
         let clocks = ClockWatch(time: time, memory: memory, logger: Self.quiet)

@@ -211,4 +211,36 @@ import Testing
         _ = try bench.manual(bench.main)
         #expect(bench.catalogue.generation > before)
     }
+
+    @Test func `a prune takes from a site that was away what was removed meanwhile, once it has the rest`() throws {
+        let bench = try Bench("2026-03-01T12:00:00Z", siteNames: ["a", "b"])
+        try bench.set([])
+        func objects(_ site: String) -> Set<String> {
+            let paths = FileManager.default.subpaths(atPath: "\(bench.folder)/\(site)") ?? []
+            return Set(paths.filter { ($0 as NSString).lastPathComponent.count == 64 })
+        }
+        func deleteAndPrune(_ id: BackupID) throws {
+            _ = try bench.desk.submit(.deleteBackup(id, now: true), by: nil)
+            try bench.work()
+            try bench.pass(2 * Self.day, step: Self.hour)
+        }
+        let ids = try (0..<3).map { _ in try bench.manual(bench.main) }
+        let before = objects("b")
+        #expect(before == objects("a") && before.count > 6)
+        let (here, away) = ("\(bench.folder)/b", "\(bench.folder)/b-away")
+        try FileManager.default.moveItem(atPath: here, toPath: away)
+        try deleteAndPrune(ids[0])
+        #expect(!before.isSubset(of: objects("a")))
+        try FileManager.default.moveItem(atPath: away, toPath: here)
+        // Without what the first prune wrote the site keeps everything.
+        try deleteAndPrune(ids[1])
+        #expect(before.filter { $0.contains("/data/") }.isSubset(of: objects("b")))
+        // As before a backup.
+        _ = try bench.repository().catchUpSites(limit: .max, comparesPacks: true, isWanted: { _ in true })
+        #expect(objects("b").count > objects("a").count)
+        let last = try bench.manual(bench.main)
+        try deleteAndPrune(ids[2])
+        #expect(objects("b") == objects("a"))
+        #expect(try bench.repository().snapshots().map(\.id.description) == [bench.catalogue.backup(last).snapshot])
+    }
 }

@@ -138,7 +138,9 @@ public final class BackupSession {
                 filter: source.filter, source: source.directory, staging: staging, staged: staged,
                 time: repository.time)
             walk.inUse = source.inUse
-            if let tree = source.tree, let plan = tree.takeTouched(inUse: source.inUse, root: earlier) {
+            if let tree = source.tree, tree.isRoot(try Walk.root(source.directory), of: earlier),
+                let plan = tree.takeTouched(inUse: source.inUse, root: earlier)
+            {
                 walk.tree = tree
                 var touched = TouchedWalk(plan, tree, stage: walk)
                 try touched.run(earlier, owners: &owners)
@@ -177,7 +179,7 @@ public final class BackupSession {
                 leaf.node.content = outcome.content
                 leaf.node.size = UInt64(max(outcome.bytesRead, 0))
                 leaf.node.attributes = file.attributes
-                leaf.isUnsettled = file.isUnstable || Walk.isRecent(leaf.node.changed, at: file.stagedAt)
+                leaf.isUnsettled = file.isUnsettled || Walk.isRecent(leaf.node.changed, at: file.stagedAt)
                 leaf.staged = nil
                 directory.entries[index] = .leaf(leaf)
                 statistics.filesRead += 1

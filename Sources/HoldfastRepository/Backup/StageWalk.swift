@@ -9,7 +9,8 @@ struct StagedFile {
     let status: stat
     let attributes: [ExtendedAttribute]
     let stagedAt: Timestamp
-    let isUnstable: Bool
+    /// It changed while it was copied, or may change without its time stamps telling.
+    let isUnsettled: Bool
 }
 
 /// The second walk over a captured directory, in the hold: compares, and copies aside what changed.
@@ -222,7 +223,8 @@ struct StageWalk {
         staged.append(
             StagedFile(
                 path: "\(staging)/\(number)", status: before, attributes: readAttributes(original),
-                stagedAt: Timestamp(time.now()), isUnstable: isUnstable))
+                stagedAt: Timestamp(time.now()),
+                isUnsettled: isUnstable || inUse.mapped.contains(UInt64(before.st_ino))))
         statistics.filesStaged += 1
         statistics.bytesStaged += Int64(before.st_size)
         var leaf = CapturedLeaf(node: Node(name: name, status: before, owners: &owners))

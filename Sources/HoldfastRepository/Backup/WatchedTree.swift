@@ -30,10 +30,22 @@ final class WatchedTree {
         directories[given] = (directory, parent?.watchNumber)
     }
 
-    /// Remembers a file that can be changed by other names.
+    /// Remembers a file that can be changed by other names, or was in use before it was found here.
     func note(_ leaf: Node, in directory: CapturedDirectory) {
-        guard leaf.links > 1, leaf.type == .file, let number = directory.watchNumber else { return }
-        linked.append((number, leaf.name))
+        guard leaf.type == .file, let number = directory.watchNumber else { return }
+        if places[leaf.inode] != nil { places[leaf.inode] = (number, leaf.name) }
+        if leaf.links > 1 { linked.append((number, leaf.name)) }
+    }
+
+    /// Whether the directory is the one that was captured. Nothing tells of changes in one that was put in its place, so
+    /// from then on only a look at everything helps.
+    func isRoot(_ descriptor: Descriptor, of root: CapturedDirectory) -> Bool {
+        var status = stat()
+        let isSame =
+            fstat(descriptor.raw, &status) == 0 && status.st_dev == device
+            && UInt64(status.st_ino) == root.node.inode
+        if !isSame { watch.lose(tree: number) }
+        return isSame
     }
 
     /// What has to be looked at since the last time; nil if only a look at everything tells.

@@ -40,7 +40,7 @@ extension Repository {
     func requireHeld(_ lock: LockKeeper, orTakeBack names: [BlobName]) throws {
         do { try lock.requireHeld() } catch {
             // If that fails, too, the reason why is the first one.
-            try? remove(names.reversed(), leavesGaps: true)
+            try? remove(names.reversed())
             throw error
         }
     }

@@ -7,7 +7,8 @@ import HoldfastModel
 /// The text is sealed and named as all others, so that nobody without the repository's key can condemn anything:
 ///
 /// ```json
-/// {"version":1,"time":"…","snapshots":["…"],"indexes":["…"],"packs":["…"],"keys":["…"],"known":["…"],"seen":["…"]}
+/// {"version":1,"time":"…","snapshots":["…"],"indexes":["…"],"packs":["…"],"keys":["…"],"known":["…"],"standing":["…"],
+/// "seen":["…"]}
 /// ```
 ///
 /// A name condemned once is condemned for ever: names are hashes of sealed bytes with a random nonce, and never recur.
@@ -22,6 +23,8 @@ struct DeletionRecord: Sendable, Hashable {
     /// The snapshots of which whoever removed packs or index files made sure that they have all they need elsewhere;
     /// empty for other removals.
     var known: Set<ObjectID> = []
+    /// The index files that name what these snapshots need.
+    var standing: Set<ObjectID> = []
     /// The records before it whose packs and index files were taken for gone in doing so.
     var seen: Set<ObjectID> = []
 
@@ -45,6 +48,8 @@ struct DeletionRecord: Sendable, Hashable {
         }
         writer.literal(",\"known\":")
         Self.write(known.map(\.description).sorted(), &writer)
+        writer.literal(",\"standing\":")
+        Self.write(standing.map(\.description).sorted(), &writer)
         writer.literal(",\"seen\":")
         Self.write(seen.map(\.description).sorted(), &writer)
         writer.literal("}")
@@ -72,6 +77,8 @@ struct DeletionRecord: Sendable, Hashable {
                     record.time = try reader.time()
                 } else if key == "known" {
                     try reader.array { reader in record.known.insert(try reader.objectID()) }
+                } else if key == "standing" {
+                    try reader.array { reader in record.standing.insert(try reader.objectID()) }
                 } else if key == "seen" {
                     try reader.array { reader in record.seen.insert(try reader.objectID()) }
                 } else if let kind = Self.kinds.first(where: { key == $0.key })?.kind {
@@ -99,10 +106,16 @@ struct DeletionRecords: Sendable {
 
     /// The snapshots that have all they need if everything which the records name is gone: what the last removal looked
     /// at, if it knew of all others. Two that did not know of each other may each have left what the other one took.
-    var satisfied: Set<ObjectID> {
+    ///
+    /// - Parameter indexFiles: those at hand. A site may have a record, and be without what replaces the rest.
+    func satisfied(with indexFiles: Set<BlobName>) -> Set<ObjectID> {
         let removals = records.filter { $0.value.removesContents }
-        return removals.first { id, record in removals.keys.allSatisfy { $0 == id || record.seen.contains($0) } }?
-            .value.known ?? []
+        let last = removals.first { id, record in removals.keys.allSatisfy { $0 == id || record.seen.contains($0) } }?
+            .value
+        guard let last, !last.standing.isEmpty,
+            last.standing.allSatisfy({ indexFiles.contains(BlobName(kind: .index, name: $0.description)) })
+        else { return [] }
+        return last.known
     }
 }
 
@@ -114,10 +127,11 @@ extension Repository {
     ///
     /// - Parameters:
     ///   - names: of the kinds snapshot, index, data and key.
-    ///   - leavesGaps: whether a snapshot may lack something afterwards that only a site which is away has.
+    ///   - known: the snapshots that were looked at when it was decided, if all of them have what they need elsewhere;
+    ///     nil if not, or if no packs and no index files go.
     ///   - mayGoOn: called before each deletion; if it throws, nothing more is deleted.
     /// - Throws: `unavailable`; then nothing, or some of it, is deleted, and the record finishes it later.
-    func remove(_ names: [BlobName], leavesGaps: Bool = false, mayGoOn: () throws -> Void = {}) throws {
+    func remove(_ names: [BlobName], known: Set<ObjectID>? = nil, mayGoOn: () throws -> Void = {}) throws {
         if names.isEmpty { return }
         let sites = store as? ReplicatedBlobStore
         guard try (sites?.sites.count ?? 0) > 1 || isOneOfSeveralSites() else {
@@ -129,8 +143,12 @@ extension Repository {
         }
         try mayGoOn()
         var record = DeletionRecord(time: Timestamp(time.now()), names: Set(names))
-        if record.removesContents && !leavesGaps {
-            record.known = Set(try store.list(.snapshot).compactMap { ObjectID(hex: $0.name.name) })
+        if let known {
+            record.known = known
+            record.standing = Set(
+                try store.list(.index).filter { !record.names.contains($0.name) }.compactMap {
+                    ObjectID(hex: $0.name.name)
+                })
             record.seen = honoured.withLock { $0 }
         }
         let id = try files.save(record.encoded(), as: .deletion)
@@ -236,15 +254,17 @@ extension Repository {
     /// Whether a snapshot needs something of what was removed, and a site still has it.
     ///
     /// That happens if a backup ran on one site while a prune ran on the other, if each site was pruned while the other
-    /// was away, or if one site was repaired by itself. Then no pack and no index file is removed or left out, what was
+    /// was away, if one site was repaired by itself, or if only a site is here that has heard of a removal and has not
+    /// got what replaces the rest. Then no pack and no index file is removed or left out, what was
     /// removed on a site is copied back, and the next prune decides anew.
     private func isNeeded(_ found: DeletionRecords, _ sites: ReplicatedBlobStore) throws -> Bool {
         let contents = found.names.filter(\.isContent)
         if contents.isEmpty { return false }
         let snapshots = try sites.namesAnywhere(.snapshot).subtracting(found.names)
-        let unsure = Set(snapshots.compactMap { ObjectID(hex: $0.name) }).subtracting(found.satisfied)
-        if unsure.isEmpty { return false }
         let indexFiles = try sites.namesAnywhere(.index)
+        let unsure = Set(snapshots.compactMap { ObjectID(hex: $0.name) })
+            .subtracting(found.satisfied(with: indexFiles))
+        if unsure.isEmpty { return false }
         let packs = try sites.namesAnywhere(.data)
         if contents.isDisjoint(with: indexFiles) && contents.isDisjoint(with: packs) { return false }
         do {

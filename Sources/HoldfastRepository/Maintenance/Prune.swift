@@ -138,7 +138,8 @@ extension PrunePlan {
         let written = try repository.repack(repacked, mayGoOn: mayGoOn)
         try mayGoOn()
         try Maintenance(repository: repository, lock: lock).replace(
-            indexFiles: changesIndex ? listing.indexFiles : nil, with: kept + written, removing: obsoletePacks)
+            indexFiles: changesIndex ? listing.indexFiles : nil, with: kept + written, removing: obsoletePacks,
+            known: listing.snapshots)
         let removedSize = obsoletePacks.reduce(0) { $0 + (listing.packs[$1] ?? 0) }
         return PruneReport(
             packsRemoved: obsoletePacks.count, packsWritten: written.count,
@@ -166,14 +167,15 @@ struct Maintenance {
     ///   - indexFiles: the old ones; nil if the index stays as it is.
     ///   - packs: all that the new index names; they are durable.
     ///   - obsolete: packs that the index does not name afterwards.
-    ///   - leavesGaps: whether a snapshot may need something that the new index does not name.
+    ///   - known: the snapshots that were looked at, if the new index names all that they need; else nil.
     func replace(
-        indexFiles: Set<ObjectID>?, with packs: [FinishedPack], removing obsolete: [ObjectID], leavesGaps: Bool = false
+        indexFiles: Set<ObjectID>?, with packs: [FinishedPack], removing obsolete: [ObjectID],
+        known: Set<ObjectID>?
     ) throws {
         func remove(_ objects: some Sequence<ObjectID>, _ kind: BlobKind) throws {
             let names = objects.map { BlobName(kind: kind, name: $0.description) }
             // Looked for each time: this process may have stood still for long, and another one begun to work.
-            try repository.remove(names, leavesGaps: leavesGaps) { try lock.requireHeld() }
+            try repository.remove(names, known: known) { try lock.requireHeld() }
         }
         if let indexFiles {
             try repository.saveIndex(packs)

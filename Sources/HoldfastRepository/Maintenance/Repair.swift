@@ -92,7 +92,7 @@ extension RepairPlan {
         let written = try repository.repack(salvage.filter { !$0.entries.isEmpty })
         try maintenance.replace(
             indexFiles: changesIndex ? listing.indexFiles : nil, with: whole + written, removing: obsoletePacks,
-            leavesGaps: true)
+            known: nil)
         report.packsIndexed = packsToIndex
         report.packsSalvaged = packsToSalvage
         report.blobsSalvaged = written.reduce(0) { $0 + $1.entries.count }

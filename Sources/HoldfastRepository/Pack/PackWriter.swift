@@ -86,8 +86,8 @@ final class PackWriter: @unchecked Sendable {
     func fill<Result>(
         _ type: BlobType, mayWait: Bool, sealing: SealingContext, _ body: (PackBuilder) throws -> Result
     ) throws -> Result {
-        let builder = try take(type, mayWait: mayWait)
         do {
+            let builder = try take(type, mayWait: mayWait)
             let result = try body(builder)
             try give(builder, sealing: sealing)
             return result
