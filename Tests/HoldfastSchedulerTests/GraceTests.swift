@@ -222,7 +222,7 @@ import Testing
         func deleteAndPrune(_ id: BackupID) throws {
             _ = try bench.desk.submit(.deleteBackup(id, now: true), by: nil)
             try bench.work()
-            try bench.pass(2 * Self.day, step: Self.hour)
+            try bench.pass(2 * Int(Self.day), step: Int(Self.hour))
         }
         let ids = try (0..<3).map { _ in try bench.manual(bench.main) }
         let before = objects("b")
