@@ -51,13 +51,19 @@ package struct PassedRequest: Sendable, Hashable, CustomStringConvertible {
     package var isReceived: Bool
     /// Since something of it came last from its client.
     package var silentMilliseconds: Double
+    /// Nobody waits for the answer any more, and the app has not ended it.
+    package var isGivenUp: Bool
 
-    package init(id: UInt64, line: String, milliseconds: Double, isReceived: Bool, silentMilliseconds: Double) {
+    package init(
+        id: UInt64, line: String, milliseconds: Double, isReceived: Bool, silentMilliseconds: Double,
+        isGivenUp: Bool = false
+    ) {
         self.id = id
         self.line = line
         self.milliseconds = milliseconds
         self.isReceived = isReceived
         self.silentMilliseconds = silentMilliseconds
+        self.isGivenUp = isGivenUp
     }
 
     /// For people: `POST /upload, 12.4 s`.
@@ -65,6 +71,7 @@ package struct PassedRequest: Sendable, Hashable, CustomStringConvertible {
         let shown = line.count > 200 ? line.prefix(200) + "…" : line
         return "\(shown), \((milliseconds / 100).rounded() / 10) s"
             + (isReceived ? "" : ", not all of it sent by its client")
+            + (isGivenUp ? ", nobody waits for the answer any more" : "")
     }
 }
 

@@ -66,6 +66,22 @@ struct HoldCoordinatorTests {
         #expect(trace.count("freeze ended") == 1)
     }
 
+    @Test func `what nobody waits for any more blocks a consistent point, and not a switch`() throws {
+        var stuck = request(3, milliseconds: 400_000)
+        stuck.isGivenUp = true
+        let looks = [stuck]
+        var switched = false
+        _ = try coordinator { gate, _ in
+            gate.drain = .blocked(by: looks)
+            gate.looks = [looks]
+        }.holdRequests(environment, limits: HoldLimits()) { _ in switched = true }
+        #expect(switched)
+        let error = #expect(throws: HoldfastError.self) {
+            try hold(coordinator { gate, _ in gate.drain = .blocked(by: looks) }) { _ in }
+        }
+        #expect(error?.message.contains("POST /upload, 400.0 s, nobody waits for the answer any more") == true)
+    }
+
     @Test func `a worker that does not quiesce is named`() {
         let blocked = coordinator { _, freezer in freezer.late = ["worker ledger.tally"] }
         let error = #expect(throws: HoldfastError.self) {

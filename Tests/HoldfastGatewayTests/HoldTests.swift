@@ -305,6 +305,71 @@ import Testing
         }
     }
 
+    /// An app that works on every request until it is told to answer.
+    private static func busyApp(_ goOn: DispatchSemaphore, first: String = "") throws -> TestApp {
+        try TestApp { _, socket in
+            if !first.isEmpty { try socket.send(first) }
+            _ = goOn.wait(timeout: .now() + 60)
+            if first.isEmpty { try TestApp.reply("late", socket) }
+            return false
+        }
+    }
+
+    @Test func `a request answered 504 counts as running until the app is done`() async throws {
+        let goOn = DispatchSemaphore(value: 0)
+        var limits = GatewayLimits()
+        limits.responseMilliseconds = 200
+        try await GatewayHarness.with(app: Self.busyApp(goOn), limits: limits) { harness, _ in
+            let socket = try harness.connect()
+            #expect(try socket.get("/report?key=secret").status == 504)
+            let hold = try harness.hold()
+            let blockers = try hold.drain(timeout: .milliseconds(600)).blockers
+            #expect(blockers.map(\.path) == ["/report"])
+            #expect(blockers.map(\.isGivenUp) == [true])
+            goOn.signal()
+            #expect(try hold.drain(timeout: .seconds(5)).drained)
+            #expect(try hold.release().unbroken)
+            #expect(try harness.gate().counters.timedOut == 1)
+        }
+    }
+
+    @Test func `a request whose client left in the middle of the answer counts until the app is done`() async throws {
+        let goOn = DispatchSemaphore(value: 0)
+        let app = try Self.busyApp(goOn, first: "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc")
+        try await GatewayHarness.with(app: app) { harness, _ in
+            let socket = try harness.connect()
+            try socket.send("GET /export HTTP/1.1\r\nHost: app.test\r\n\r\n")
+            _ = try socket.readExactly(3)
+            socket.reset()
+            try harness.waitUntil("left") { $0.counters.clientsLeft == 1 }
+            // The gateway gives up awaiting the rest after five seconds; that is no end.
+            var looks = 0
+            while looks < 1_000, try harness.client.running(harness.environment).first?.isGivenUp != true {
+                looks += 1
+                usleep(10_000)
+            }
+            usleep(500_000)
+            #expect(try harness.client.running(harness.environment).map(\.isGivenUp) == [true])
+            goOn.signal()
+            try harness.waitUntil("ended") { $0.running == 0 }
+        }
+    }
+
+    @Test func `an app that hangs keeps no more connections than the bound`() async throws {
+        let goOn = DispatchSemaphore(value: 0)
+        var limits = GatewayLimits()
+        limits.responseMilliseconds = 200
+        limits.givenUpRequests = 2
+        try await GatewayHarness.with(app: Self.busyApp(goOn), limits: limits) { harness, _ in
+            for number in 0..<4 { #expect(try harness.connect().get("/n/\(number)").status == 504) }
+            usleep(3_000_000)
+            try harness.waitUntil("cut") { $0.running == 2 }
+            #expect(try harness.client.running(harness.environment).map(\.path) == ["/n/2", "/n/3"])
+            for _ in 0..<4 { goOn.signal() }
+            try harness.waitUntil("ended") { $0.running == 0 }
+        }
+    }
+
     @Test func `the app gets new connections after a hold`() async throws {
         let connections = Mutex<[Int]>([])
         let app = try TestApp { request, socket in

@@ -93,6 +93,9 @@ final class Gate {
         state.received(id, isAll: isAll, at: time.monotonicNanoseconds())
     }
 
+    /// Nobody waits any more for the answer to a request that the app works on.
+    func giveUp(_ id: RequestID) { state.giveUp(id) }
+
     /// What runs now, the longest first; the 64 that have run the longest are enough to decide on.
     var running: [DrainBlocker] { Array(state.blockers(at: time.monotonicNanoseconds()).prefix(64)) }
 

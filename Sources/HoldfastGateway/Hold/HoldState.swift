@@ -87,6 +87,9 @@ package struct HoldState: Sendable {
         if isAll { running[id]?.isReceived = true }
     }
 
+    /// Nobody waits any more for the answer to a forwarded request. It runs on.
+    package mutating func giveUp(_ id: RequestID) { running[id]?.isGivenUp = true }
+
     /// A forwarded request has ended, in whatever way: the app is done with it.
     package mutating func end(_ id: RequestID, at now: UInt64) -> [HoldAction] {
         var actions = advance(to: now)
@@ -165,7 +168,8 @@ package struct HoldState: Sendable {
             DrainBlocker(
                 id: id, method: request.line.method, path: request.line.path,
                 milliseconds: milliseconds(from: min(request.since, now), to: now), isReceived: request.isReceived,
-                silentMilliseconds: milliseconds(from: min(request.lastInput ?? request.since, now), to: now))
+                silentMilliseconds: milliseconds(from: min(request.lastInput ?? request.since, now), to: now),
+                isGivenUp: request.isGivenUp ? true : nil)
         }
     }
 

@@ -97,6 +97,8 @@ package struct RunningRequest: Sendable, Equatable {
     package var isReceived = false
     /// When something of it came last from the client; nil before anything of a body did.
     package var lastInput: UInt64?
+    /// Nobody waits for the answer any more, and the app has not ended it.
+    package var isGivenUp = false
 }
 
 package struct ParkedRequest: Sendable, Equatable {

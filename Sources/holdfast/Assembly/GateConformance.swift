@@ -44,7 +44,8 @@ extension PassedRequest {
     fileprivate init(_ blocker: DrainBlocker) {
         self.init(
             id: blocker.id, line: "\(blocker.method) \(blocker.path)", milliseconds: blocker.milliseconds,
-            isReceived: blocker.isReceived, silentMilliseconds: blocker.silentMilliseconds)
+            isReceived: blocker.isReceived, silentMilliseconds: blocker.silentMilliseconds,
+            isGivenUp: blocker.isGivenUp ?? false)
     }
 }
 
