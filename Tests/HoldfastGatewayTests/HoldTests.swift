@@ -200,9 +200,10 @@ import Testing
     @Test func `a client that goes away while it waits is forgotten`() async throws {
         try await GatewayHarness.with { harness, app in
             let hold = try harness.hold()
-            for leave in [TestSocket.close, TestSocket.reset, TestSocket.endOutput] {
+            // A request of which a part is missing will never be one.
+            for (leave, length) in [(TestSocket.reset, 0), (TestSocket.endOutput, 3), (TestSocket.close, 3)] {
                 let socket = try harness.connect()
-                try socket.send("GET /gone HTTP/1.1\r\nHost: app.test\r\n\r\n")
+                try socket.send("POST /gone HTTP/1.1\r\nHost: app.test\r\nContent-Length: \(length)\r\n\r\n")
                 try harness.waitUntil("parked") { $0.parked == 1 }
                 leave(socket)()
                 try harness.waitUntil("left") { $0.parked == 0 }
@@ -211,6 +212,41 @@ import Testing
             #expect(evidence.requestsHeld == 3)
             #expect(evidence.requestsLeft == 3)
             #expect(app.executed.isEmpty)
+        }
+    }
+
+    @Test func `a client that only stops sending while it waits gets its answer, or a 503`() async throws {
+        var limits = GatewayLimits()
+        limits.parkedBytes = 10_000
+        try await GatewayHarness.with(limits: limits) { harness, app in
+            let hold = try harness.hold(lease: .seconds(15))
+            let request = "POST /whole HTTP/1.1\r\nHost: app.test\r\nContent-Length: 3\r\n\r\n"
+            let small = try harness.connect()
+            try small.send(request)
+            try harness.waitUntil("parked") { $0.parked == 1 }
+            try small.send("abc")
+            small.endOutput()
+            let reset = try harness.connect()
+            try reset.send(request + "abc")
+            reset.endOutput()
+            try harness.waitUntil("parked") { $0.parked == 2 }
+            // Gone after all.
+            reset.reset()
+            try harness.waitUntil("left") { $0.parked == 1 }
+            let large = try harness.connect()
+            try large.send("POST /large HTTP/1.1\r\nHost: app.test\r\nContent-Length: 20000\r\n\r\n")
+            try harness.waitUntil("parked") { $0.parked == 2 }
+            try large.send(String(repeating: "x", count: 20_000))
+            large.endOutput()
+            let refused = try large.readResponse()
+            #expect(refused.status == 503)
+            #expect(refused.fields["retry-after"] == "2")
+            let evidence = try hold.release()
+            #expect(try small.readResponse().body == "POST /whole abc")
+            #expect(try small.readToEnd().isEmpty)
+            #expect(evidence.requestsLeft == 1)
+            #expect(evidence.requestsRefused == 1)
+            #expect(app.executed == ["/whole"])
         }
     }
 
@@ -322,7 +358,7 @@ import Testing
         try await GatewayHarness.with(app: Self.busyApp(goOn), limits: limits) { harness, _ in
             let socket = try harness.connect()
             #expect(try socket.get("/report?key=secret").status == 504)
-            let hold = try harness.hold()
+            let hold = try harness.hold(lease: .seconds(15))
             let blockers = try hold.drain(timeout: .milliseconds(600)).blockers
             #expect(blockers.map(\.path) == ["/report"])
             #expect(blockers.map(\.isGivenUp) == [true])

@@ -75,6 +75,11 @@ final class Gate {
         if state.parking.contains(id) { counters.held += 1 }
     }
 
+    /// More of a parked request came into memory: now it takes `bytes`.
+    func buffered(_ id: RequestID, bytes: Int) {
+        perform(state.buffered(id, bytes: bytes, at: time.monotonicNanoseconds()))
+    }
+
     /// A parked request's client went away.
     func leave(_ id: RequestID) {
         parties[id] = nil

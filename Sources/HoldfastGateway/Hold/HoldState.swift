@@ -70,6 +70,19 @@ package struct HoldState: Sendable {
         return actions
     }
 
+    /// More of a parked request has come, which nobody asked for; `bytes` of it are in memory now.
+    package mutating func buffered(_ id: RequestID, bytes: Int, at now: UInt64) -> [HoldAction] {
+        var actions = advance(to: now)
+        parking.resize(id, to: bytes)
+        if parking.bytes > limits.parkedBytes, let parked = parking.remove(id) {
+            note(parked, until: now)
+            hold?.evidence.requestsRefused += 1
+            actions.append(.refuse(id, .tooManyBytes))
+            finishIfEmpty(&actions)
+        }
+        return actions
+    }
+
     /// A request's client went away. One that was parked will never be sent on.
     package mutating func leave(_ id: RequestID, at now: UInt64) -> [HoldAction] {
         var actions = advance(to: now)

@@ -130,6 +130,12 @@ package struct ParkingLot: Sendable {
         bytes += request.bytes
     }
 
+    package mutating func resize(_ id: RequestID, to bytes: Int) {
+        guard let before = requests[id]?.bytes else { return }
+        requests[id]?.bytes = bytes
+        self.bytes += bytes - before
+    }
+
     package mutating func removeFirst() -> (RequestID, ParkedRequest)? {
         guard front < order.count else { return nil }
         let id = order[front]

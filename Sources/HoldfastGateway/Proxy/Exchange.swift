@@ -26,6 +26,7 @@ final class Exchange: GateParty {
     private let streams: StreamPolicy
     private var body: HTTPBodyReader
     private var requestHasEnded = false
+    private var headBytes = 0
     private var asksUpgrade = false
     private var isHeld = false
     private var connectUntil: UInt64 = 0
@@ -83,6 +84,7 @@ final class Exchange: GateParty {
 
     func start(buffered: Int) {
         let line = RequestLine(method: request.head.method, path: request.head.path)
+        headBytes = buffered - (client?.inbox.readableBytes ?? 0)
         gate.arrive(self, id, line, bytes: buffered)
     }
 
@@ -236,14 +238,29 @@ final class Exchange: GateParty {
     func clientEndedInput() {
         switch state {
         case .gate:
-            // Whether it only stopped sending cannot be seen; what waits is not carried out for nobody.
-            let client = client
+            // As far as can be seen it listens: a whole request is carried out, or refused. One that has gone for good
+            // resets the connection.
+            guard let client else { return }
+            if isWhole(client.inbox) { return gate.buffered(id, bytes: headBytes + client.inbox.readableBytes) }
             clientLeft()
-            client?.close()
+            client.close()
         case .running: sendBody()
         case .tunnel: tunnelClientEnded()
         case .connecting, .done: ()
         }
+    }
+
+    /// Whether what has come holds all of the request's body.
+    private func isWhole(_ inbox: ByteBuffer) -> Bool {
+        var (reader, rest) = (body, inbox)
+        while let piece = try? reader.next(from: &rest) {
+            switch piece {
+            case .data: continue
+            case .end: return true
+            case .needMore: return false
+            }
+        }
+        return false
     }
 
     func clientStalled() { abandon(LocalAnswer(408, "the request did not come in time")) }
