@@ -227,6 +227,9 @@ extension HoldEvidence {
         requestsHeld = report.requestsHeld
         longestRequestMilliseconds = report.longestRequestMilliseconds
         requestsRefused = report.requestsRefused
+        requestsLeft = report.requestsLeft
+        streamsFrozen = report.streamsFrozen
+        streamsIgnored = report.streamsIgnored
         unbroken = report.unbroken && loss == nil
     }
 }

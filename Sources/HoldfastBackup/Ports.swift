@@ -82,6 +82,12 @@ package struct GateReport: Sendable, Equatable {
     package var requestsHeld: Int
     package var longestRequestMilliseconds: Double
     package var requestsRefused: Int
+    /// Requests whose client went away while they waited; like what follows nil if the gate does not say.
+    package var requestsLeft: Int?
+    /// WebSockets and event streams that stood where they were.
+    package var streamsFrozen: Int?
+    /// WebSockets and event streams that went on, because their route says so.
+    package var streamsIgnored: Int?
     /// True only if the gate was closed from hold to release without a gap.
     package var unbroken: Bool
 

@@ -55,9 +55,13 @@ struct ScriptedGate: RequestGate {
         }
         func release() throws -> GateReport {
             gate.trace.add("gate open")
-            return GateReport(
+            var report = GateReport(
                 closedAt: Date(timeIntervalSince1970: 1), heldForMilliseconds: 12, requestsHeld: 5,
                 longestRequestMilliseconds: 9, requestsRefused: 0, unbroken: gate.unbroken)
+            report.requestsLeft = 1
+            report.streamsFrozen = 2
+            report.streamsIgnored = 3
+            return report
         }
         func abandon() { gate.trace.add("abandoned") }
     }

@@ -48,6 +48,9 @@ struct HoldCoordinatorTests {
         #expect(evidence.unbroken)
         #expect(evidence.epoch == 7)
         #expect(evidence.requestsHeld == 5)
+        #expect(evidence.requestsLeft == 1)
+        #expect(evidence.streamsFrozen == 2)
+        #expect(evidence.streamsIgnored == 3)
         #expect(evidence.workersFrozenInPlace == ["ledger.mailer"])
         #expect(evidence.marksAtMilliseconds.keys.sorted() == ["db"])
     }
