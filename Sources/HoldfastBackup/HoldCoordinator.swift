@@ -82,7 +82,7 @@ package struct HoldCoordinator: Sendable {
         tries.count += 1
         do {
             var evidence = HoldEvidence(epoch: gateHold.epoch, closedAt: time.now())
-            evidence.drainedAtMilliseconds = try drain(gateHold, freeze, limits, scope, &tries)
+            evidence.drainedAtMilliseconds = try drain(gateHold, freeze, keeper, limits, scope, &tries)
             let frozen = try freeze.freeze()
             evidence.frozenAtMilliseconds = scope.elapsedMilliseconds
             evidence.freezeMethod = frozen.method
@@ -170,17 +170,31 @@ package struct HoldCoordinator: Sendable {
 
     // MARK: The drain
 
-    /// Requests and workers come to an end at the same time.
+    /// Requests and workers come to an end at the same time. When the requests do not, all is over at once: nobody
+    /// waits at a closed gate for workers that do not matter any more.
     private func drain(
-        _ gateHold: any GateHold, _ freeze: any FreezeLease, _ limits: HoldLimits, _ scope: HoldScope,
-        _ tries: inout HoldTries
+        _ gateHold: any GateHold, _ freeze: any FreezeLease, _ keeper: HoldKeeper, _ limits: HoldLimits,
+        _ scope: HoldScope, _ tries: inout HoldTries
     ) throws -> Double {
         let late = Mutex<[String]>([])
+        let isBlocked = Mutex(false)
         let outcomes = try inParallel([
-            { @Sendable () throws -> DrainOutcome in try drainGate(gateHold, limits) },
             { @Sendable () throws -> DrainOutcome in
-                let names = try freeze.quiesce(timeout: limits.drain)
-                late.withLock { $0 = names }
+                let outcome = try drainGate(gateHold, limits)
+                if case .blocked = outcome {
+                    isBlocked.withLock { $0 = true }
+                    keeper.end()
+                }
+                return outcome
+            },
+            { @Sendable () throws -> DrainOutcome in
+                do {
+                    let names = try freeze.quiesce(timeout: limits.drain)
+                    late.withLock { $0 = names }
+                } catch {
+                    // What was ended on purpose is not the reason.
+                    guard isBlocked.withLock({ $0 }) else { throw error }
+                }
                 return .drained(atMilliseconds: 0)
             },
         ])

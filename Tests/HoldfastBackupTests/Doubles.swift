@@ -72,6 +72,8 @@ struct ScriptedFreezer: ProcessFreezer {
     var late: [String] = []
     var thawFails = false
     var renewalFails = false
+    /// Workers do not answer until the hold ends, or time is over.
+    var quiesceWaits = false
     /// Called with the instant at which each renewal says that the freeze ends.
     var renewed: @Sendable (UInt64) -> Void = { _ in }
 
@@ -81,7 +83,13 @@ struct ScriptedFreezer: ProcessFreezer {
         let freezer: ScriptedFreezer
         func quiesce(timeout: Duration) throws -> [String] {
             freezer.trace.add("quiesced")
-            return freezer.late
+            guard freezer.quiesceWaits else { return freezer.late }
+            for _ in 0..<1000 where freezer.trace.count("gate open") == 0 { Thread.sleep(forTimeInterval: 0.01) }
+            guard freezer.trace.count("gate open") > 0 else {
+                freezer.trace.add("workers waited for")
+                return freezer.late
+            }
+            throw HoldfastError(.unavailable, "the freeze has ended")
         }
         func freeze() throws -> FreezeOutcome {
             freezer.trace.add("frozen")

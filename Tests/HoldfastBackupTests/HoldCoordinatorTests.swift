@@ -69,6 +69,21 @@ struct HoldCoordinatorTests {
         #expect(trace.count("freeze ended") == 1)
     }
 
+    @Test func `a drain that fails does not wait for workers with the gate closed`() {
+        let blocked = coordinator { gate, freezer in
+            gate.drain = .blocked(by: [request(3, milliseconds: 12_400)])
+            freezer.quiesceWaits = true
+        }
+        var tries = HoldTries()
+        let error = #expect(throws: HoldfastError.self) {
+            try blocked.hold(environment, limits: HoldLimits(), tries: &tries) { _ in }
+        }
+        #expect(error?.message.contains("not drained, still running: POST /upload") == true)
+        #expect(trace.count("workers waited for") == 0)
+        #expect(trace.count("gate open") == 1)
+        #expect(tries.heldMilliseconds == 12)
+    }
+
     @Test func `what nobody waits for any more blocks a consistent point, and not a switch`() throws {
         var stuck = request(3, milliseconds: 400_000)
         stuck.isGivenUp = true
