@@ -82,7 +82,7 @@ package struct HoldCoordinator: Sendable {
         tries.count += 1
         do {
             var evidence = HoldEvidence(epoch: gateHold.epoch, closedAt: time.now())
-            evidence.drainedAtMilliseconds = try drain(gateHold, freeze, limits, scope, &tries)
+            evidence.drainedAtMilliseconds = try drain(gateHold, freeze, keeper, limits, scope, &tries)
             let frozen = try freeze.freeze()
             evidence.frozenAtMilliseconds = scope.elapsedMilliseconds
             evidence.freezeMethod = frozen.method
@@ -105,20 +105,21 @@ package struct HoldCoordinator: Sendable {
         }
     }
 
-    /// Runs `body` behind the closed gate without freezing anything: for switches, where processes are replaced.
+    /// Runs `body` behind the closed gate without freezing anything: for switches, where processes are replaced. What
+    /// nobody waits for any more ends with them, and is not waited for: else an app that hangs could not be replaced.
     ///
     /// - Parameter body: gets the monotonic time in nanoseconds just before the gate was closed.
     package func holdRequests(
         _ environment: EnvironmentID, limits: HoldLimits, body: (_ closedAt: UInt64) throws -> Void
     ) throws -> HoldEvidence {
         var tries = HoldTries()
-        try awaitGoodMoment(environment, limits, &tries)
+        try awaitGoodMoment(environment, limits, &tries, isSwitch: true)
         let closing = time.monotonicNanoseconds()
         let gateHold = try gate.hold(environment, lease: limits.lease, cap: limits.cap)
         let keeper = HoldKeeper(gateHold, nil, limits: limits, time: time, closing: closing)
         defer { keeper.end() }
         var evidence = HoldEvidence(epoch: gateHold.epoch, closedAt: time.now())
-        switch try drainGate(gateHold, limits) {
+        switch try drainGate(gateHold, limits, isSwitch: true) {
         case .drained(let milliseconds): evidence.drainedAtMilliseconds = milliseconds
         case .blocked(let requests): throw notDrained(requests.map(\.description))
         }
@@ -131,14 +132,14 @@ package struct HoldCoordinator: Sendable {
 
     /// Waits, with the gate open, for what a drain would wait for in vain.
     private func awaitGoodMoment(
-        _ environment: EnvironmentID, _ limits: HoldLimits, _ tries: inout HoldTries
+        _ environment: EnvironmentID, _ limits: HoldLimits, _ tries: inout HoldTries, isSwitch: Bool = false
     ) throws {
         let moment = GoodMoment(limits: limits, blamed: tries.blamed)
         let start = time.monotonicNanoseconds()
         let before = tries.waited
         var named: Set<UInt64> = []
         while true {
-            let running = try gate.running(environment)
+            let running = try gate.running(environment).filter { !(isSwitch && $0.isGivenUp) }
             let waited = Duration.nanoseconds(Int64(time.monotonicNanoseconds() - start))
             tries.waited = before + waited
             switch moment.decide(running, waited: waited, waitedInAll: tries.waited) {
@@ -169,17 +170,31 @@ package struct HoldCoordinator: Sendable {
 
     // MARK: The drain
 
-    /// Requests and workers come to an end at the same time.
+    /// Requests and workers come to an end at the same time. When the requests do not, all is over at once: nobody
+    /// waits at a closed gate for workers that do not matter any more.
     private func drain(
-        _ gateHold: any GateHold, _ freeze: any FreezeLease, _ limits: HoldLimits, _ scope: HoldScope,
-        _ tries: inout HoldTries
+        _ gateHold: any GateHold, _ freeze: any FreezeLease, _ keeper: HoldKeeper, _ limits: HoldLimits,
+        _ scope: HoldScope, _ tries: inout HoldTries
     ) throws -> Double {
         let late = Mutex<[String]>([])
+        let isBlocked = Mutex(false)
         let outcomes = try inParallel([
-            { @Sendable () throws -> DrainOutcome in try drainGate(gateHold, limits) },
             { @Sendable () throws -> DrainOutcome in
-                let names = try freeze.quiesce(timeout: limits.drain)
-                late.withLock { $0 = names }
+                let outcome = try drainGate(gateHold, limits)
+                if case .blocked = outcome {
+                    isBlocked.withLock { $0 = true }
+                    keeper.end()
+                }
+                return outcome
+            },
+            { @Sendable () throws -> DrainOutcome in
+                do {
+                    let names = try freeze.quiesce(timeout: limits.drain)
+                    late.withLock { $0 = names }
+                } catch {
+                    // What was ended on purpose is not the reason.
+                    guard isBlocked.withLock({ $0 }) else { throw error }
+                }
                 return .drained(atMilliseconds: 0)
             },
         ])
@@ -193,16 +208,22 @@ package struct HoldCoordinator: Sendable {
     }
 
     /// A request whose client has stopped in the middle of it is not waited for any longer than it takes to see that.
-    private func drainGate(_ gateHold: any GateHold, _ limits: HoldLimits) throws -> DrainOutcome {
+    private func drainGate(
+        _ gateHold: any GateHold, _ limits: HoldLimits, isSwitch: Bool = false
+    ) throws -> DrainOutcome {
         let moment = GoodMoment(limits: limits)
+        let start = time.monotonicNanoseconds()
         var left = limits.drain
         while true {
             let step = min(limits.grace, left)
             left -= step
             let outcome = try gateHold.drain(timeout: step)
-            guard case .blocked(let requests) = outcome, left >= .milliseconds(1),
-                !requests.contains(where: moment.isStalled)
-            else { return outcome }
+            guard case .blocked(let all) = outcome else { return outcome }
+            let requests = all.filter { !(isSwitch && $0.isGivenUp) }
+            if requests.isEmpty {
+                return .drained(atMilliseconds: Double(time.monotonicNanoseconds() - start) / 1_000_000)
+            }
+            if left < .milliseconds(1) || requests.contains(where: moment.isStalled) { return .blocked(by: requests) }
         }
     }
 
@@ -220,6 +241,9 @@ extension HoldEvidence {
         requestsHeld = report.requestsHeld
         longestRequestMilliseconds = report.longestRequestMilliseconds
         requestsRefused = report.requestsRefused
+        requestsLeft = report.requestsLeft
+        streamsFrozen = report.streamsFrozen
+        streamsIgnored = report.streamsIgnored
         unbroken = report.unbroken && loss == nil
     }
 }

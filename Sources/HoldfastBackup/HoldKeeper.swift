@@ -13,6 +13,7 @@ final class HoldKeeper: Sendable {
     private struct State {
         var stage = Stage.frozen
         var loss: HoldfastError?
+        var report: GateReport?
     }
 
     private let gate: any GateHold
@@ -65,12 +66,14 @@ final class HoldKeeper: Sendable {
     @discardableResult
     func end() -> GateReport? {
         let last = stop()
-        guard last != .ended else { return nil }
+        guard last != .ended else { return state.withLock(\.report) }
         wake.signal()
         if last == .frozen { try? freeze?.thaw() }
         freeze?.abandon()
-        defer { gate.abandon() }
-        return try? gate.release()
+        let report = try? gate.release()
+        state.withLock { $0.report = report }
+        gate.abandon()
+        return report
     }
 
     /// The stage until now.

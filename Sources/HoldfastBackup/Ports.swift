@@ -51,13 +51,19 @@ package struct PassedRequest: Sendable, Hashable, CustomStringConvertible {
     package var isReceived: Bool
     /// Since something of it came last from its client.
     package var silentMilliseconds: Double
+    /// Nobody waits for the answer any more, and the app has not ended it.
+    package var isGivenUp: Bool
 
-    package init(id: UInt64, line: String, milliseconds: Double, isReceived: Bool, silentMilliseconds: Double) {
+    package init(
+        id: UInt64, line: String, milliseconds: Double, isReceived: Bool, silentMilliseconds: Double,
+        isGivenUp: Bool = false
+    ) {
         self.id = id
         self.line = line
         self.milliseconds = milliseconds
         self.isReceived = isReceived
         self.silentMilliseconds = silentMilliseconds
+        self.isGivenUp = isGivenUp
     }
 
     /// For people: `POST /upload, 12.4 s`.
@@ -65,6 +71,7 @@ package struct PassedRequest: Sendable, Hashable, CustomStringConvertible {
         let shown = line.count > 200 ? line.prefix(200) + "…" : line
         return "\(shown), \((milliseconds / 100).rounded() / 10) s"
             + (isReceived ? "" : ", not all of it sent by its client")
+            + (isGivenUp ? ", nobody waits for the answer any more" : "")
     }
 }
 
@@ -75,6 +82,12 @@ package struct GateReport: Sendable, Equatable {
     package var requestsHeld: Int
     package var longestRequestMilliseconds: Double
     package var requestsRefused: Int
+    /// Requests whose client went away while they waited; like what follows nil if the gate does not say.
+    package var requestsLeft: Int?
+    /// WebSockets and event streams that stood where they were.
+    package var streamsFrozen: Int?
+    /// WebSockets and event streams that went on, because their route says so.
+    package var streamsIgnored: Int?
     /// True only if the gate was closed from hold to release without a gap.
     package var unbroken: Bool
 

@@ -20,6 +20,13 @@ public struct HoldEvidence: Sendable, Codable, Hashable {
     public var longestRequestMilliseconds: Double
     /// Requests refused with 503 because a limit was passed.
     public var requestsRefused: Int
+    /// Requests whose client went away while they waited, none of which reached the app; nil in old records.
+    public var requestsLeft: Int?
+    /// WebSockets and event streams that stood where they were: what an app holds of one in memory is in no backup. Nil
+    /// in old records.
+    public var streamsFrozen: Int?
+    /// WebSockets and event streams that went on, because their route says so; nil in old records.
+    public var streamsIgnored: Int?
     /// True only if the lease was valid from gate closed to release.
     public var unbroken: Bool
     /// How processes were stopped: `cgroup2`, `cgroup1` or `signal`.
@@ -56,9 +63,21 @@ public struct HoldEvidence: Sendable, Codable, Hashable {
             default: "\(requestsHeld) requests, \(longest)"
             }
         let held = "held \(Int(heldForMilliseconds.rounded())) ms (\(requests))"
-        let worth = "\(held), \(unbroken ? "consistent" : "broken")"
+        let worth = "\(held), \(unbroken ? "consistent" : "broken")" + streams
         guard let tries, tries > 1 else { return worth }
         return "\(worth); the \(tries) tries held \(Int((heldInAllMilliseconds ?? 0).rounded())) ms in all"
+    }
+
+    /// What to add to the summary if there were streams.
+    private var streams: String {
+        var text = ""
+        if let count = streamsFrozen, count > 0 {
+            text += count == 1 ? "; 1 stream stood where it was" : "; \(count) streams stood where they were"
+        }
+        if let count = streamsIgnored, count > 0 {
+            text += "; \(count) \(count == 1 ? "stream" : "streams") went on as configured"
+        }
+        return text
     }
 }
 

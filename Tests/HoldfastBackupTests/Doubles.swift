@@ -55,9 +55,13 @@ struct ScriptedGate: RequestGate {
         }
         func release() throws -> GateReport {
             gate.trace.add("gate open")
-            return GateReport(
+            var report = GateReport(
                 closedAt: Date(timeIntervalSince1970: 1), heldForMilliseconds: 12, requestsHeld: 5,
                 longestRequestMilliseconds: 9, requestsRefused: 0, unbroken: gate.unbroken)
+            report.requestsLeft = 1
+            report.streamsFrozen = 2
+            report.streamsIgnored = 3
+            return report
         }
         func abandon() { gate.trace.add("abandoned") }
     }
@@ -68,6 +72,8 @@ struct ScriptedFreezer: ProcessFreezer {
     var late: [String] = []
     var thawFails = false
     var renewalFails = false
+    /// Workers do not answer until the hold ends, or time is over.
+    var quiesceWaits = false
     /// Called with the instant at which each renewal says that the freeze ends.
     var renewed: @Sendable (UInt64) -> Void = { _ in }
 
@@ -77,7 +83,13 @@ struct ScriptedFreezer: ProcessFreezer {
         let freezer: ScriptedFreezer
         func quiesce(timeout: Duration) throws -> [String] {
             freezer.trace.add("quiesced")
-            return freezer.late
+            guard freezer.quiesceWaits else { return freezer.late }
+            for _ in 0..<1000 where freezer.trace.count("gate open") == 0 { Thread.sleep(forTimeInterval: 0.01) }
+            guard freezer.trace.count("gate open") > 0 else {
+                freezer.trace.add("workers waited for")
+                return freezer.late
+            }
+            throw HoldfastError(.unavailable, "the freeze has ended")
         }
         func freeze() throws -> FreezeOutcome {
             freezer.trace.add("frozen")

@@ -48,6 +48,9 @@ struct HoldCoordinatorTests {
         #expect(evidence.unbroken)
         #expect(evidence.epoch == 7)
         #expect(evidence.requestsHeld == 5)
+        #expect(evidence.requestsLeft == 1)
+        #expect(evidence.streamsFrozen == 2)
+        #expect(evidence.streamsIgnored == 3)
         #expect(evidence.workersFrozenInPlace == ["ledger.mailer"])
         #expect(evidence.marksAtMilliseconds.keys.sorted() == ["db"])
     }
@@ -64,6 +67,37 @@ struct HoldCoordinatorTests {
         #expect(trace.count("frozen") == 0)
         #expect(trace.count("abandoned") == 1)
         #expect(trace.count("freeze ended") == 1)
+    }
+
+    @Test func `a drain that fails does not wait for workers with the gate closed`() {
+        let blocked = coordinator { gate, freezer in
+            gate.drain = .blocked(by: [request(3, milliseconds: 12_400)])
+            freezer.quiesceWaits = true
+        }
+        var tries = HoldTries()
+        let error = #expect(throws: HoldfastError.self) {
+            try blocked.hold(environment, limits: HoldLimits(), tries: &tries) { _ in }
+        }
+        #expect(error?.message.contains("not drained, still running: POST /upload") == true)
+        #expect(trace.count("workers waited for") == 0)
+        #expect(trace.count("gate open") == 1)
+        #expect(tries.heldMilliseconds == 12)
+    }
+
+    @Test func `what nobody waits for any more blocks a consistent point, and not a switch`() throws {
+        var stuck = request(3, milliseconds: 400_000)
+        stuck.isGivenUp = true
+        let looks = [stuck]
+        var switched = false
+        _ = try coordinator { gate, _ in
+            gate.drain = .blocked(by: looks)
+            gate.looks = [looks]
+        }.holdRequests(environment, limits: HoldLimits()) { _ in switched = true }
+        #expect(switched)
+        let error = #expect(throws: HoldfastError.self) {
+            try hold(coordinator { gate, _ in gate.drain = .blocked(by: looks) }) { _ in }
+        }
+        #expect(error?.message.contains("POST /upload, 400.0 s, nobody waits for the answer any more") == true)
     }
 
     @Test func `a worker that does not quiesce is named`() {

@@ -127,6 +127,19 @@ private func evidence(in actions: [HoldAction]) -> GateEvidence? {
         #expect(evidence(in: actions)?.requestsHeld == 2)
     }
 
+    @Test func `a parked request that grows beyond the bound is refused, and takes no room any more`() throws {
+        var state = makeState(bytes: 100)
+        _ = try state.close(grant(), policies: [:], at: 0)
+        for id in UInt64(1)...2 { #expect(state.arrive(id, line, bytes: 20, at: ms) == []) }
+        #expect(state.buffered(1, bytes: 80, at: 2 * ms) == [])
+        #expect(state.buffered(2, bytes: 21, at: 2 * ms) == [.refuse(2, .tooManyBytes)])
+        #expect(state.parking.bytes == 80)
+        #expect(state.buffered(2, bytes: 1_000, at: 2 * ms) == [])
+        let actions = state.open(1, .released, at: 3 * ms)
+        #expect(actions.contains(.forward(1, waited: 2 * ms)))
+        #expect(evidence(in: actions)?.requestsRefused == 1)
+    }
+
     @Test func `a request parked for too long is refused, the younger one is not`() throws {
         var state = makeState(age: 1_000 * ms)
         _ = try state.close(grant(), policies: [:], at: 0)

@@ -200,9 +200,10 @@ import Testing
     @Test func `a client that goes away while it waits is forgotten`() async throws {
         try await GatewayHarness.with { harness, app in
             let hold = try harness.hold()
-            for leave in [TestSocket.close, TestSocket.reset, TestSocket.endOutput] {
+            // A request of which a part is missing will never be one.
+            for (leave, length) in [(TestSocket.reset, 0), (TestSocket.endOutput, 3), (TestSocket.close, 3)] {
                 let socket = try harness.connect()
-                try socket.send("GET /gone HTTP/1.1\r\nHost: app.test\r\n\r\n")
+                try socket.send("POST /gone HTTP/1.1\r\nHost: app.test\r\nContent-Length: \(length)\r\n\r\n")
                 try harness.waitUntil("parked") { $0.parked == 1 }
                 leave(socket)()
                 try harness.waitUntil("left") { $0.parked == 0 }
@@ -211,6 +212,41 @@ import Testing
             #expect(evidence.requestsHeld == 3)
             #expect(evidence.requestsLeft == 3)
             #expect(app.executed.isEmpty)
+        }
+    }
+
+    @Test func `a client that only stops sending while it waits gets its answer, or a 503`() async throws {
+        var limits = GatewayLimits()
+        limits.parkedBytes = 10_000
+        try await GatewayHarness.with(limits: limits) { harness, app in
+            let hold = try harness.hold(lease: .seconds(15))
+            let request = "POST /whole HTTP/1.1\r\nHost: app.test\r\nContent-Length: 3\r\n\r\n"
+            let small = try harness.connect()
+            try small.send(request)
+            try harness.waitUntil("parked") { $0.parked == 1 }
+            try small.send("abc")
+            small.endOutput()
+            let reset = try harness.connect()
+            try reset.send(request + "abc")
+            reset.endOutput()
+            try harness.waitUntil("parked") { $0.parked == 2 }
+            // Gone after all.
+            reset.reset()
+            try harness.waitUntil("left") { $0.parked == 1 }
+            let large = try harness.connect()
+            try large.send("POST /large HTTP/1.1\r\nHost: app.test\r\nContent-Length: 20000\r\n\r\n")
+            try harness.waitUntil("parked") { $0.parked == 2 }
+            try large.send(String(repeating: "x", count: 20_000))
+            large.endOutput()
+            let refused = try large.readResponse()
+            #expect(refused.status == 503)
+            #expect(refused.fields["retry-after"] == "2")
+            let evidence = try hold.release()
+            #expect(try small.readResponse().body == "POST /whole abc")
+            #expect(try small.readToEnd().isEmpty)
+            #expect(evidence.requestsLeft == 1)
+            #expect(evidence.requestsRefused == 1)
+            #expect(app.executed == ["/whole"])
         }
     }
 
@@ -302,6 +338,71 @@ import Testing
             usleep(100_000)
             #expect(app.running == 0)
             #expect(try hold.release().unbroken)
+        }
+    }
+
+    /// An app that works on every request until it is told to answer.
+    private static func busyApp(_ goOn: DispatchSemaphore, first: String = "") throws -> TestApp {
+        try TestApp { _, socket in
+            if !first.isEmpty { try socket.send(first) }
+            _ = goOn.wait(timeout: .now() + 60)
+            if first.isEmpty { try TestApp.reply("late", socket) }
+            return false
+        }
+    }
+
+    @Test func `a request answered 504 counts as running until the app is done`() async throws {
+        let goOn = DispatchSemaphore(value: 0)
+        var limits = GatewayLimits()
+        limits.responseMilliseconds = 200
+        try await GatewayHarness.with(app: Self.busyApp(goOn), limits: limits) { harness, _ in
+            let socket = try harness.connect()
+            #expect(try socket.get("/report?key=secret").status == 504)
+            let hold = try harness.hold(lease: .seconds(15))
+            let blockers = try hold.drain(timeout: .milliseconds(600)).blockers
+            #expect(blockers.map(\.path) == ["/report"])
+            #expect(blockers.map(\.isGivenUp) == [true])
+            goOn.signal()
+            #expect(try hold.drain(timeout: .seconds(5)).drained)
+            #expect(try hold.release().unbroken)
+            #expect(try harness.gate().counters.timedOut == 1)
+        }
+    }
+
+    @Test func `a request whose client left in the middle of the answer counts until the app is done`() async throws {
+        let goOn = DispatchSemaphore(value: 0)
+        let app = try Self.busyApp(goOn, first: "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc")
+        try await GatewayHarness.with(app: app) { harness, _ in
+            let socket = try harness.connect()
+            try socket.send("GET /export HTTP/1.1\r\nHost: app.test\r\n\r\n")
+            _ = try socket.readExactly(3)
+            socket.reset()
+            try harness.waitUntil("left") { $0.counters.clientsLeft == 1 }
+            // The gateway gives up awaiting the rest after five seconds; that is no end.
+            var looks = 0
+            while looks < 1_000, try harness.client.running(harness.environment).first?.isGivenUp != true {
+                looks += 1
+                usleep(10_000)
+            }
+            usleep(500_000)
+            #expect(try harness.client.running(harness.environment).map(\.isGivenUp) == [true])
+            goOn.signal()
+            try harness.waitUntil("ended") { $0.running == 0 }
+        }
+    }
+
+    @Test func `an app that hangs keeps no more connections than the bound`() async throws {
+        let goOn = DispatchSemaphore(value: 0)
+        var limits = GatewayLimits()
+        limits.responseMilliseconds = 200
+        limits.givenUpRequests = 2
+        try await GatewayHarness.with(app: Self.busyApp(goOn), limits: limits) { harness, _ in
+            for number in 0..<4 { #expect(try harness.connect().get("/n/\(number)").status == 504) }
+            usleep(3_000_000)
+            try harness.waitUntil("cut") { $0.running == 2 }
+            #expect(try harness.client.running(harness.environment).map(\.path) == ["/n/2", "/n/3"])
+            for _ in 0..<4 { goOn.signal() }
+            try harness.waitUntil("ended") { $0.running == 0 }
         }
     }
 

@@ -101,4 +101,20 @@ struct ActivityTypeTests {
         evidence.unbroken = false
         #expect(evidence.summary == "held 212 ms (37 requests, longest 187 ms), broken")
     }
+
+    @Test func `evidence tells what the streams did, and that of older records is still read`() throws {
+        var evidence = HoldEvidence(epoch: 1, closedAt: Date(timeIntervalSince1970: 0))
+        evidence.unbroken = true
+        let old = try JSONDecoder().decode(HoldEvidence.self, from: JSONEncoder().encode(evidence))
+        #expect(old == evidence)
+        #expect(old.streamsFrozen == nil)
+        (evidence.streamsFrozen, evidence.streamsIgnored, evidence.requestsLeft) = (0, 0, 0)
+        #expect(evidence.summary == "held 0 ms (no requests), consistent")
+        evidence.streamsFrozen = 3
+        #expect(evidence.summary == "held 0 ms (no requests), consistent; 3 streams stood where they were")
+        (evidence.streamsFrozen, evidence.streamsIgnored) = (1, 2)
+        let both = "consistent; 1 stream stood where it was; 2 streams went on as configured"
+        #expect(evidence.summary.hasSuffix(both))
+        #expect(try JSONDecoder().decode(HoldEvidence.self, from: JSONEncoder().encode(evidence)) == evidence)
+    }
 }

@@ -93,6 +93,9 @@ package struct GatewayLimits: Codable, Sendable, Hashable {
     package var upstreamIdleMilliseconds: Int
     /// Unused connections kept for each app.
     package var upstreamIdleConnections: Int
+    /// Requests per environment that nobody waits for any more and that their app has not ended; of more than that the
+    /// oldest are cut. Nil, as in configurations from before it, for 1024.
+    package var givenUpRequests: Int?
 
     package init() {
         parkedRequests = 4096

@@ -75,6 +75,11 @@ final class Gate {
         if state.parking.contains(id) { counters.held += 1 }
     }
 
+    /// More of a parked request came into memory: now it takes `bytes`.
+    func buffered(_ id: RequestID, bytes: Int) {
+        perform(state.buffered(id, bytes: bytes, at: time.monotonicNanoseconds()))
+    }
+
     /// A parked request's client went away.
     func leave(_ id: RequestID) {
         parties[id] = nil
@@ -92,6 +97,9 @@ final class Gate {
     func received(_ id: RequestID, isAll: Bool) {
         state.received(id, isAll: isAll, at: time.monotonicNanoseconds())
     }
+
+    /// Nobody waits any more for the answer to a request that the app works on.
+    func giveUp(_ id: RequestID) { state.giveUp(id) }
 
     /// What runs now, the longest first; the 64 that have run the longest are enough to decide on.
     var running: [DrainBlocker] { Array(state.blockers(at: time.monotonicNanoseconds()).prefix(64)) }

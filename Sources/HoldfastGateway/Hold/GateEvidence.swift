@@ -87,4 +87,6 @@ package struct DrainBlocker: Codable, Sendable, Equatable {
     package var isReceived: Bool
     /// Since something of it came last from its client.
     package var silentMilliseconds: Double
+    /// True if nobody waits for the answer any more, and the app has not ended it; nil otherwise.
+    package var isGivenUp: Bool?
 }

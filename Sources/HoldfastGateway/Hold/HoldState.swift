@@ -70,6 +70,19 @@ package struct HoldState: Sendable {
         return actions
     }
 
+    /// More of a parked request has come, which nobody asked for; `bytes` of it are in memory now.
+    package mutating func buffered(_ id: RequestID, bytes: Int, at now: UInt64) -> [HoldAction] {
+        var actions = advance(to: now)
+        parking.resize(id, to: bytes)
+        if parking.bytes > limits.parkedBytes, let parked = parking.remove(id) {
+            note(parked, until: now)
+            hold?.evidence.requestsRefused += 1
+            actions.append(.refuse(id, .tooManyBytes))
+            finishIfEmpty(&actions)
+        }
+        return actions
+    }
+
     /// A request's client went away. One that was parked will never be sent on.
     package mutating func leave(_ id: RequestID, at now: UInt64) -> [HoldAction] {
         var actions = advance(to: now)
@@ -86,6 +99,9 @@ package struct HoldState: Sendable {
         running[id]?.lastInput = now
         if isAll { running[id]?.isReceived = true }
     }
+
+    /// Nobody waits any more for the answer to a forwarded request. It runs on.
+    package mutating func giveUp(_ id: RequestID) { running[id]?.isGivenUp = true }
 
     /// A forwarded request has ended, in whatever way: the app is done with it.
     package mutating func end(_ id: RequestID, at now: UInt64) -> [HoldAction] {
@@ -165,7 +181,8 @@ package struct HoldState: Sendable {
             DrainBlocker(
                 id: id, method: request.line.method, path: request.line.path,
                 milliseconds: milliseconds(from: min(request.since, now), to: now), isReceived: request.isReceived,
-                silentMilliseconds: milliseconds(from: min(request.lastInput ?? request.since, now), to: now))
+                silentMilliseconds: milliseconds(from: min(request.lastInput ?? request.since, now), to: now),
+                isGivenUp: request.isGivenUp ? true : nil)
         }
     }
 

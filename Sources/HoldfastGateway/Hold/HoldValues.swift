@@ -97,6 +97,8 @@ package struct RunningRequest: Sendable, Equatable {
     package var isReceived = false
     /// When something of it came last from the client; nil before anything of a body did.
     package var lastInput: UInt64?
+    /// Nobody waits for the answer any more, and the app has not ended it.
+    package var isGivenUp = false
 }
 
 package struct ParkedRequest: Sendable, Equatable {
@@ -126,6 +128,12 @@ package struct ParkingLot: Sendable {
         requests[id] = request
         order.append(id)
         bytes += request.bytes
+    }
+
+    package mutating func resize(_ id: RequestID, to bytes: Int) {
+        guard let before = requests[id]?.bytes else { return }
+        requests[id]?.bytes = bytes
+        self.bytes += bytes - before
     }
 
     package mutating func removeFirst() -> (RequestID, ParkedRequest)? {

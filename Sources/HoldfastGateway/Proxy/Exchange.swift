@@ -6,8 +6,9 @@ import NIOCore
 ///
 /// Legal moves: gate -> connecting -> running -> (tunnel) -> done; from anywhere to done. A request is sent at most
 /// once: while nothing of it was sent another connection may be tried; from its first byte on a failure is answered
-/// with 502. If the client goes away while the app works, the exchange stays until the app is done, because a drain
-/// that did not wait for it would freeze the app in the middle.
+/// with 502. If nobody waits for the answer any more, because the client has gone or the time was over, the exchange
+/// stays until the app has answered or has ended the connection: a drain that did not wait for it would freeze the app
+/// in the middle.
 final class Exchange: GateParty {
     let id: RequestID
     private(set) var key: UpstreamKey
@@ -25,6 +26,7 @@ final class Exchange: GateParty {
     private let streams: StreamPolicy
     private var body: HTTPBodyReader
     private var requestHasEnded = false
+    private var headBytes = 0
     private var asksUpgrade = false
     private var isHeld = false
     private var connectUntil: UInt64 = 0
@@ -32,6 +34,14 @@ final class Exchange: GateParty {
     private var lastFromApp: UInt64 = 0
     private var leftAt: UInt64 = 0
     private var beganAt: UInt64 = 0
+    /// When the connection to the app was ended by force; nil if it was not.
+    private var cutAt: UInt64?
+    private var appWasTold = false
+    /// Only the app's own end ends it: the client has its answer, or has gone for so long that none is awaited.
+    private(set) var isGivenUp = false
+
+    /// How long an app gets to notice that nobody listens. Nanoseconds.
+    private static let patience: UInt64 = 5_000_000_000
 
     enum State {
         case gate
@@ -74,6 +84,7 @@ final class Exchange: GateParty {
 
     func start(buffered: Int) {
         let line = RequestLine(method: request.head.method, path: request.head.path)
+        headBytes = buffered - (client?.inbox.readableBytes ?? 0)
         gate.arrive(self, id, line, bytes: buffered)
     }
 
@@ -227,14 +238,29 @@ final class Exchange: GateParty {
     func clientEndedInput() {
         switch state {
         case .gate:
-            // Whether it only stopped sending cannot be seen; what waits is not carried out for nobody.
-            let client = client
+            // As far as can be seen it listens: a whole request is carried out, or refused. One that has gone for good
+            // resets the connection.
+            guard let client else { return }
+            if isWhole(client.inbox) { return gate.buffered(id, bytes: headBytes + client.inbox.readableBytes) }
             clientLeft()
-            client?.close()
+            client.close()
         case .running: sendBody()
         case .tunnel: tunnelClientEnded()
         case .connecting, .done: ()
         }
+    }
+
+    /// Whether what has come holds all of the request's body.
+    private func isWhole(_ inbox: ByteBuffer) -> Bool {
+        var (reader, rest) = (body, inbox)
+        while let piece = try? reader.next(from: &rest) {
+            switch piece {
+            case .data: continue
+            case .end: return true
+            case .needMore: return false
+            }
+        }
+        return false
     }
 
     func clientStalled() { abandon(LocalAnswer(408, "the request did not come in time")) }
@@ -256,7 +282,7 @@ final class Exchange: GateParty {
             isHeld = false
             leaving.close()
             // The app may be at work. It ends by itself, or is told that no more of the request comes.
-            if !requestHasEnded { upstream?.endOutput() }
+            if !requestHasEnded { tellApp() }
             upstream?.resume()
         case .tunnel:
             upstream?.close()
@@ -300,16 +326,24 @@ final class Exchange: GateParty {
         lastFromApp = proxy.now
         guard let client else {
             response.discarded += data.readableBytes
-            // An app that goes on sending to nobody is told so; one that is at work is not disturbed.
-            if response.discarded > 16 << 20 || response.isStream {
-                upstream?.close()
-                finish()
-            }
-            return
+            return discarded()
         }
         if response.body == .chunked { client.write(HTTPChunk.head(data.readableBytes)) }
         client.write(data)
         if response.body == .chunked { client.write(HTTPChunk.end) }
+    }
+
+    /// An app that goes on sending to nobody is told so, and in the end made to notice; one that is at work is not
+    /// disturbed.
+    private func discarded() {
+        if response.isStream {
+            upstream?.close()
+            finish()
+        } else if response.discarded > 16 << 20 {
+            cut()
+        } else if lastFromApp > max(leftAt, beganAt) + Self.patience {
+            tellApp()
+        }
     }
 
     func responseEnded(_ trailers: HTTPFields) {
@@ -319,7 +353,7 @@ final class Exchange: GateParty {
         let connection = upstream
         let isComplete = requestHasEnded
         finish()
-        if isComplete, gate.isOpen, !proxy.isStopping, let connection, connection.isReusable {
+        if isComplete, !appWasTold, gate.isOpen, !proxy.isStopping, let connection, connection.isReusable {
             proxy.pool.give(connection)
         } else {
             connection?.close()
@@ -328,13 +362,18 @@ final class Exchange: GateParty {
         client?.exchangeEnded(keepsAlive: response.keepsAlive && isComplete)
     }
 
-    /// The connection ended, or what came on it is no answer.
+    /// The connection ended; or, with a problem, what came on it is no answer.
     func upstreamFailed(_ problem: String?) {
         guard !isDone else { return }
         if case .tunnel = state { return closeStream() }
+        if let problem {
+            proxy.log.warning("app answers wrongly", metadata: ["problem": "\(problem)"])
+            if client != nil { gate.counters.badGateway += 1 }
+            tellApp()
+            return abandon(.broken)
+        }
         guard client != nil else { return finish() }
         gate.counters.badGateway += 1
-        if let problem { proxy.log.warning("app answers wrongly", metadata: ["problem": "\(problem)"]) }
         fail(.broken)
     }
 
@@ -344,16 +383,29 @@ final class Exchange: GateParty {
 
     var isDone: Bool { if case .done = state { true } else { false } }
 
-    /// Gives up an exchange that cannot go on: the app gets no more, the client an answer if it has none.
+    /// Gives up an exchange that cannot go on: the client gets an answer if it has none, and may go. The app may be at
+    /// work, so nothing but its own end ends the exchange; what it still says is thrown away.
     func abandon(_ answer: LocalAnswer) {
-        upstream?.close()
-        fail(answer)
+        if response.isStream {
+            upstream?.close()
+            return fail(answer)
+        }
+        let leaving = client
+        client = nil
+        leftAt = proxy.now
+        if !requestHasEnded { tellApp() }
+        giveUp()
+        if let leaving { self.answer(leaving, with: answer) }
+        upstream?.resume()
     }
 
     private func fail(_ answer: LocalAnswer) {
-        let client = client
+        let leaving = client
         finish()
-        guard let client else { return }
+        if let leaving { self.answer(leaving, with: answer) }
+    }
+
+    private func answer(_ client: ClientConnection, with answer: LocalAnswer) {
         if response.hasBegun {
             // What was promised cannot be kept; a cut connection says so, a proper end would be a lie.
             client.close()
@@ -374,13 +426,38 @@ final class Exchange: GateParty {
         if wasAtGate { gate.leave(id) } else { gate.end(id) }
     }
 
-    /// Ends what the app takes too long for. Called a few times a second.
+    private func giveUp() {
+        guard !isGivenUp else { return }
+        isGivenUp = true
+        gate.giveUp(id)
+    }
+
+    /// Tells the app that no more of the request comes, and that nobody waits for the answer.
+    private func tellApp() {
+        guard !appWasTold else { return }
+        appWasTold = true
+        upstream?.endOutput()
+    }
+
+    /// Ends the connection, so that the app cannot but notice; it gets a while for that.
+    func cut() {
+        guard cutAt == nil, !isDone else { return }
+        giveUp()
+        cutAt = proxy.now
+        upstream?.close()
+        upstream = nil
+    }
+
+    /// Gives up what the app takes too long for. Called a few times a second.
     func sweep(at now: UInt64, _ limits: GatewayLimits) {
-        guard case .running = state, !isHeld, !response.isStream else { return }
+        if let cutAt {
+            if now > cutAt + Self.patience { finish() }
+            return
+        }
+        guard case .running = state, !isHeld, !response.isStream, !isGivenUp else { return }
         // The app got half a request, or is writing to nobody: it has had time to notice.
-        if client == nil, !requestHasEnded || response.hasBegun, now > max(leftAt, beganAt) + 5_000_000_000 {
-            upstream?.close()
-            return finish()
+        if client == nil, !requestHasEnded || response.hasBegun, now > max(leftAt, beganAt) + Self.patience {
+            return giveUp()
         }
         guard requestHasEnded, takesResponse else { return }
         if now > max(lastFromApp, since) + UInt64(limits.responseMilliseconds) * 1_000_000 {
@@ -418,17 +495,4 @@ final class Exchange: GateParty {
 
     private func tunnelTakesMore() { tunnelFromClient() }
     private func tunnelClientEnded() { tunnelFromClient() }
-}
-
-/// Frames of the chunked coding.
-enum HTTPChunk {
-    static let end = ByteBuffer(string: "\r\n")
-
-    static func head(_ length: Int) -> ByteBuffer { ByteBuffer(string: String(length, radix: 16) + "\r\n") }
-
-    static func last(_ trailers: HTTPFields) -> ByteBuffer {
-        var buffer = ByteBuffer(string: "0\r\n")
-        buffer.write(trailers)
-        return buffer
-    }
 }

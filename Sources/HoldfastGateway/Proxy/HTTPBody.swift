@@ -154,3 +154,16 @@ package struct HTTPBodyReader {
         }
     }
 }
+
+/// Frames of the chunked coding.
+enum HTTPChunk {
+    static let end = ByteBuffer(string: "\r\n")
+
+    static func head(_ length: Int) -> ByteBuffer { ByteBuffer(string: String(length, radix: 16) + "\r\n") }
+
+    static func last(_ trailers: HTTPFields) -> ByteBuffer {
+        var buffer = ByteBuffer(string: "0\r\n")
+        buffer.write(trailers)
+        return buffer
+    }
+}

@@ -113,12 +113,22 @@ final class Proxy {
         if isStopping, clients.isEmpty { stoppedNow() }
     }
 
+    /// An app that hangs must not use up the descriptors of all others: the oldest connections to it are cut.
+    private func cutGivenUp() {
+        let givenUp = Dictionary(grouping: exchanges.values.filter(\.isGivenUp), by: \.key.environment)
+        for exchanges in givenUp.values where exchanges.count > limits.mostGivenUp {
+            let oldest = exchanges.sorted { $0.id < $1.id }.prefix(exchanges.count - limits.mostGivenUp)
+            for exchange in oldest { exchange.cut() }
+        }
+    }
+
     private func sweepRegularly() {
         loop.assumeIsolated().scheduleTask(in: .milliseconds(250)) { [weak self] in
             guard let self else { return }
             let now = self.now
             for client in Array(self.clients.values) { client.sweep(at: now, self.limits) }
             for exchange in Array(self.exchanges.values) { exchange.sweep(at: now, self.limits) }
+            self.cutGivenUp()
             self.pool.sweep()
             self.sweepRegularly()
         }
@@ -126,6 +136,8 @@ final class Proxy {
 }
 
 extension GatewayLimits {
+    var mostGivenUp: Int { max(0, givenUpRequests ?? 1024) }
+
     var holdBounds: HoldBounds {
         HoldBounds(
             parkedRequests: parkedRequests, parkedBytes: parkedBytes,

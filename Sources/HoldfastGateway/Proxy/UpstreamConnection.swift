@@ -28,6 +28,8 @@ final class UpstreamConnection: ChannelInboundHandler {
         case head(method: String)
         case body(HTTPBodyReader)
         case tunnel
+        /// What came is no answer: what still comes is thrown away until the app ends the connection.
+        case senseless
         case closed
     }
 
@@ -143,7 +145,8 @@ final class UpstreamConnection: ChannelInboundHandler {
                 wantsMore = try !step(for: owner)
             } catch {
                 wantsMore = false
-                self.close()
+                inbox = ByteBuffer()
+                phase = .senseless
                 owner.upstreamFailed((error as? HTTPProblem)?.text ?? "\(error)")
             }
         }
@@ -169,6 +172,11 @@ final class UpstreamConnection: ChannelInboundHandler {
             let bytes = inbox
             inbox = ByteBuffer()
             owner.tunnelFromApp(bytes)
+        case .senseless:
+            guard inbox.readableBytes > 0 else { return false }
+            let bytes = inbox
+            inbox = ByteBuffer()
+            owner.received(bytes)
         case .head(let method):
             guard let head = try parser.response(from: &inbox) else { return false }
             if head.isInformational {

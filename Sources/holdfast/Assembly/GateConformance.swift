@@ -32,10 +32,14 @@ struct GatewayGate: RequestGate {
 
         func release() throws -> GateReport {
             let evidence = try hold.release()
-            return GateReport(
+            var report = GateReport(
                 closedAt: evidence.closedAt, heldForMilliseconds: evidence.heldForMilliseconds,
                 requestsHeld: evidence.requestsHeld, longestRequestMilliseconds: evidence.longestRequestMilliseconds,
                 requestsRefused: evidence.requestsRefused, unbroken: evidence.unbroken)
+            report.requestsLeft = evidence.requestsLeft
+            report.streamsFrozen = evidence.streamsFrozen
+            report.streamsIgnored = evidence.streamsIgnored
+            return report
         }
     }
 }
@@ -44,7 +48,8 @@ extension PassedRequest {
     fileprivate init(_ blocker: DrainBlocker) {
         self.init(
             id: blocker.id, line: "\(blocker.method) \(blocker.path)", milliseconds: blocker.milliseconds,
-            isReceived: blocker.isReceived, silentMilliseconds: blocker.silentMilliseconds)
+            isReceived: blocker.isReceived, silentMilliseconds: blocker.silentMilliseconds,
+            isGivenUp: blocker.isGivenUp ?? false)
     }
 }
 
