@@ -15,7 +15,7 @@ static const uint32_t starts[lanes] = {
 static void mix(uint32_t sums[lanes], const uint32_t words[lanes]) {
     for (int lane = 0; lane < lanes; lane++) {
         uint32_t mixed = sums[lane] ^ words[lane];
-        sums[lane] = mixed * 16777619u ^ mixed >> 17;
+        sums[lane] = (mixed * 16777619u) ^ (mixed >> 17);
     }
 }
 

@@ -115,7 +115,7 @@ package struct HousePerformer: ActivityPerformer {
     /// The guard of a freeze lets a service go on when we die; if it was killed too, this does.
     private func thawServices(of environment: EnvironmentID) {
         guard let processes = try? house.supervisors.client(environment).status().processes else { return }
-        for process in processes where process.key.hasPrefix("service:") {
+        for process in processes where process.kind == .service {
             if let leader = process.pid.flatMap({ ProcessHandle(pid: $0) }) { ServiceFreeze.thaw(leader) }
         }
     }

@@ -56,8 +56,7 @@ import Testing
         for (name, part) in parts { #expect(PostgreSQLPages.part(name) == part) }
         let others = [
             "PG_VERSION", "pg_filenode.map", "pg_internal.init", "pg_control", "t3_16384", "16384_x", "16384.",
-            "16384.x",
-            "16384.1.1", "", "_fsm",
+            "16384.x", "16384.1.1", "16384.9223372036854775807", "", "_fsm",
         ]
         for name in others { #expect(PostgreSQLPages.part(name) == nil, "\(name)") }
     }

@@ -96,7 +96,8 @@ package struct PostgreSQLPages {
             words.count == 1 || ["fsm", "vm", "init"].contains(words[1])
         else { return nil }
         guard pieces.count == 2 else { return 0 }
-        return pieces[1].utf8.allSatisfy(isDigit) ? Int(pieces[1]) : nil
+        // A relation has less than 2^32 pages, which are at most 32768 files.
+        return pieces[1].utf8.allSatisfy(isDigit) ? UInt16(pieces[1]).map { Int($0) } : nil
     }
 
     private mutating func look(into path: String) throws {
