@@ -64,8 +64,8 @@ let package = Package(
         .target(
             name: "HoldfastEnvironments",
             dependencies: [
-                "CHoldfastFiles", "CHoldfastSystem", "CLibPQ", "CMariaDB", "COpenSSL", "HoldfastControl",
-                "HoldfastModel", logging, yams,
+                "CHoldfastFiles", "CHoldfastHash", "CHoldfastSystem", "CLibPQ", "CMariaDB", "COpenSSL",
+                "HoldfastControl", "HoldfastModel", logging, yams,
             ]),
         .target(
             name: "HoldfastGateway",

@@ -161,12 +161,17 @@ final class ServiceSessions: Sendable {
     /// No mark was tried yet: a session can be marked once, and is of no use after a mark that failed.
     var isFresh: Bool { state.withLock { !$0.wasTried } }
 
-    func mark(_ name: String) throws {
+    /// - Parameter end: nanoseconds of the monotonic clock by which the service has to go on.
+    func mark(_ name: String, until end: UInt64?) throws {
         guard let entry = entries.first(where: { $0.name == name }) else { return }
         state.withLock { $0.wasTried = true }
-        let mark = try entry.session.mark()
+        let mark = try entry.session.mark(until: end)
         state.withLock { $0.taken[name] = mark }
     }
 
-    func close() { for entry in entries { entry.session.close() } }
+    /// Ends all at the same time: one may have to wait for its server.
+    func close() {
+        let work = entries.map { entry -> @Sendable () throws -> Void in { entry.session.close() } }
+        _ = try? inParallel(work)
+    }
 }

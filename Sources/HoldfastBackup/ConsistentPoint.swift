@@ -61,6 +61,9 @@ struct ConsistentPoint {
                 method: service.method, path: "/services/\(name)", mark: [:], bytes: statistics.bytes)
             done += 1
             context.log("Pre-copied service \(name): \(statistics.summary)")
+            let damage = service.damage()
+            if !damage.isEmpty { manifest.services[name]?.damage = damage }
+            for line in damage { context.log("Warning: service \(name): \(line)") }
             context.progress(70 * done / max(total, 1))
         }
         for mount in source.distinctMounts {
@@ -126,18 +129,21 @@ struct ConsistentPoint {
             source.environment.id, limits: house.holdLimits, tries: &tries, closes: { session.pauseWork() }
         ) { scope in
             house.reached(.backupFrozen)
-            try mark(sessions, mounts) { scope.marked($0) }
+            // A service must not stand still for a mark that is worth nothing any more.
+            scope.whenLost { sessions.close() }
+            try mark(sessions, mounts, until: scope.end) { scope.marked($0) }
             house.reached(.backupMarked)
         }
     }
 
     /// The marks: every service in parallel, and beside them, on this thread, the changed files of every mount.
     private func mark(
-        _ sessions: ServiceSessions, _ mounts: MountStaging, taken: @escaping @Sendable (String) -> Void
+        _ sessions: ServiceSessions, _ mounts: MountStaging, until end: UInt64,
+        taken: @escaping @Sendable (String) -> Void
     ) throws {
         let work = sessions.all.map { name, _ -> @Sendable () throws -> Void in
             { [sessions] in
-                try sessions.mark(name)
+                try sessions.mark(name, until: end)
                 taken(name)
             }
         }
@@ -154,7 +160,7 @@ struct ConsistentPoint {
         _ = try inParallel(
             sessions.all.map { name, _ in
                 { @Sendable [sessions] in
-                    try sessions.mark(name)
+                    try sessions.mark(name, until: nil)
                     record(name)
                 }
             })

@@ -4,13 +4,42 @@ import Synchronization
 
 /// What happens inside a hold, and when: milliseconds since the gate closed.
 package final class HoldScope: Sendable {
+    /// What is to be done when the hold is lost.
+    private struct Loss {
+        var isLost = false
+        var action: (@Sendable () -> Void)?
+    }
+
     private let time: any TimeSource
     private let start: UInt64
     private let marks = Mutex<[String: Double]>([:])
+    private let loss = Mutex(Loss())
+    /// Nanoseconds of the monotonic clock at which everything goes on at the latest; marks have to be taken by then.
+    package let end: UInt64
 
-    init(time: any TimeSource) {
+    init(time: any TimeSource, end: UInt64) {
         self.time = time
+        self.end = end
         start = time.monotonicNanoseconds()
+    }
+
+    /// Has something done at once, on another thread, if the hold is lost before its body is done; or now, if it is.
+    ///
+    /// What the body does is worth nothing then: this is for ending what keeps a service from going on.
+    package func whenLost(_ action: @escaping @Sendable () -> Void) {
+        let isLost = loss.withLock { loss in
+            loss.action = action
+            return loss.isLost
+        }
+        if isLost { action() }
+    }
+
+    func lose() {
+        let action = loss.withLock { loss in
+            loss.isLost = true
+            return loss.action
+        }
+        action?()
     }
 
     /// Records that the mark of a service or a mount was taken now.
@@ -77,8 +106,9 @@ package struct HoldCoordinator: Sendable {
             freeze.abandon()
             throw error
         }
-        let scope = HoldScope(time: time)
-        let keeper = HoldKeeper(gateHold, freeze, limits: limits, time: time, closing: closing)
+        let scope = HoldScope(time: time, end: closing + (limits.cap - limits.lead).nanoseconds)
+        let keeper = HoldKeeper(
+            gateHold, freeze, limits: limits, clock: (time, closing), lost: { scope.lose() })
         tries.count += 1
         do {
             var evidence = HoldEvidence(epoch: gateHold.epoch, closedAt: time.now())
@@ -116,7 +146,7 @@ package struct HoldCoordinator: Sendable {
         try awaitGoodMoment(environment, limits, &tries, isSwitch: true)
         let closing = time.monotonicNanoseconds()
         let gateHold = try gate.hold(environment, lease: limits.lease, cap: limits.cap)
-        let keeper = HoldKeeper(gateHold, nil, limits: limits, time: time, closing: closing)
+        let keeper = HoldKeeper(gateHold, nil, limits: limits, clock: (time, closing), lost: {})
         defer { keeper.end() }
         var evidence = HoldEvidence(epoch: gateHold.epoch, closedAt: time.now())
         switch try drainGate(gateHold, limits, isSwitch: true) {

@@ -22,18 +22,23 @@ final class HoldKeeper: Sendable {
     private let time: any TimeSource
     /// Before the gate was asked to close, so not after its cap began.
     private let closing: UInt64
+    private let lost: @Sendable () -> Void
     private let state = Mutex(State())
     private let wake = DispatchSemaphore(value: 0)
 
-    /// - Parameter closing: the monotonic clock just before the gate was asked to close.
+    /// - Parameters:
+    ///   - clock: and what its monotonic time was just before the gate was asked to close.
+    ///   - lost: called once if gate or freeze are lost, after both were ended; may take its time.
     init(
-        _ gate: any GateHold, _ freeze: (any FreezeLease)?, limits: HoldLimits, time: any TimeSource, closing: UInt64
+        _ gate: any GateHold, _ freeze: (any FreezeLease)?, limits: HoldLimits,
+        clock: (time: any TimeSource, closing: UInt64), lost: @escaping @Sendable () -> Void
     ) {
         self.gate = gate
         self.freeze = freeze
         self.limits = limits
-        self.time = time
-        self.closing = closing
+        time = clock.time
+        closing = clock.closing
+        self.lost = lost
         let thread = Thread { [self] in keep() }
         thread.name = "lease"
         thread.qualityOfService = .userInteractive
@@ -110,5 +115,6 @@ final class HoldKeeper: Sendable {
         try? freeze?.thaw()
         freeze?.abandon()
         gate.abandon()
+        lost()
     }
 }

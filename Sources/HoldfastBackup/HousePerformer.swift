@@ -95,6 +95,7 @@ package struct HousePerformer: ActivityPerformer {
 
     /// A backup counts from its catalogue row on: without one, it never was, and at most unreferenced packs remain.
     private func recoverBackup(_ activity: Activity) throws -> RecoveryOutcome {
+        if let environment = activity.environment { thawServices(of: environment) }
         let id = try backupID(activity)
         do {
             _ = try house.catalogue.backup(id)
@@ -109,6 +110,14 @@ package struct HousePerformer: ActivityPerformer {
         }
         return .failed(
             "the control plane stopped during the backup; nothing of it is listed, the environment is unharmed")
+    }
+
+    /// The guard of a freeze lets a service go on when we die; if it was killed too, this does.
+    private func thawServices(of environment: EnvironmentID) {
+        guard let processes = try? house.supervisors.client(environment).status().processes else { return }
+        for process in processes where process.kind == .service {
+            if let leader = process.pid.flatMap({ ProcessHandle(pid: $0) }) { ServiceFreeze.thaw(leader) }
+        }
     }
 
     /// A snapshot object that was written just before the crash has no row and must not be seen by anyone.

@@ -55,6 +55,8 @@ public struct ServiceManifest: Sendable, Codable, Hashable {
     /// The mark, in the service's own terms: for PostgreSQL the restore point's name and position.
     public var mark: [String: String]
     public var bytes: Int64
+    /// Damage that the service's files had when they were copied, for people; nil if none was found.
+    public var damage: [String]?
 
     public init(
         type: String, serverVersion: String, method: String, path: String, mark: [String: String], bytes: Int64

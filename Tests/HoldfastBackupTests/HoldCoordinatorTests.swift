@@ -145,6 +145,30 @@ struct HoldCoordinatorTests {
         #expect(Array(end.prefix(3)) == ["thawed", "freeze ended", "abandoned"])
     }
 
+    @Test func `a hold that is lost ends its marks at once, and they have an end before the cap`() throws {
+        let limits = HoldLimits(lease: .milliseconds(200), drain: .seconds(1), cap: .seconds(2))
+        let broken = coordinator { gate, _ in gate.renewalFails = true }
+        let trace = trace
+        let error = #expect(throws: HoldfastError.self) {
+            try hold(broken, limits: limits) { scope in
+                // One second on the clock when the gate was closed.
+                #expect(scope.end == 2_980_000_000)
+                let given = DispatchSemaphore(value: 0)
+                scope.whenLost {
+                    trace.add("marks ended")
+                    given.signal()
+                }
+                #expect(given.wait(timeout: .now() + 30) == .success)
+                scope.whenLost { trace.add("and those that came later") }
+                throw HoldfastError(.cancelled, "what came of the loss")
+            }
+        }
+        #expect(error?.code == .unavailable)
+        let end = trace.all.filter { ["thawed", "marks ended", "and those that came later"].contains($0) }
+        // The processes come first.
+        #expect(Array(end.prefix(3)) == ["thawed", "marks ended", "and those that came later"])
+    }
+
     @Test func `a renewed freeze ends before the gate would, and before the cap`() throws {
         let time = ManualTime()
         let begun = time.monotonicNanoseconds()

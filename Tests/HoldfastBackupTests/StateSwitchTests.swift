@@ -11,11 +11,16 @@ import Testing
 private final class ScriptedSupervisor: Sendable {
     private let server: ControlServer
 
-    /// - Parameter apply: gets the number of the apply, from 1.
-    init(_ layout: EnvironmentLayout, _ trace: Trace, apply: @escaping @Sendable (Int) throws -> Void) throws {
+    /// - Parameters:
+    ///   - processes: what its status says of them.
+    ///   - apply: gets the number of the apply, from 1.
+    init(
+        _ layout: EnvironmentLayout, _ trace: Trace, processes: [[String: Any]] = [],
+        apply: @escaping @Sendable (Int) throws -> Void
+    ) throws {
         let status: [String: Any] = [
             "environment": layout.environment.rawValue, "pid": 1, "phase": "running", "generation": 1, "isHeld": false,
-            "isFrozen": false, "freezeMethod": "signal", "processes": [Any](), "services": [Any](),
+            "isFrozen": false, "freezeMethod": "signal", "processes": processes, "services": [Any](),
             "ports": [String: Int](),
             "user": try JSONSerialization.jsonObject(with: JSONEncoder().encode(ProcessUser.current)),
         ]
@@ -123,8 +128,8 @@ struct StateSwitchTests {
         }
 
         /// What the next start of the control plane does about it.
-        func recover(_ activity: Activity) throws -> RecoveryOutcome {
-            let supervisor = try ScriptedSupervisor(layout, trace) { _ in }
+        func recover(_ activity: Activity, processes: [[String: Any]] = []) throws -> RecoveryOutcome {
+            let supervisor = try ScriptedSupervisor(layout, trace, processes: processes) { _ in }
             defer { withExtendedLifetime(supervisor) {} }
             let performer = HousePerformer(house: try house())
             let outcome = performer.recover(
@@ -295,6 +300,35 @@ struct StateSwitchTests {
         #expect(try bench.layout.readAside() == [])
         try bench.undo()
         #expect(try bench.mounts() == [Self.undone, Self.live])
+    }
+
+    @Test func `a service that a backup left standing when all was killed goes on after the next start`() throws {
+        let bench = try Bench()
+        let service = try DetachedProcess.spawn(
+            ProcessSpecification(executable: "/bin/sleep", arguments: ["600"], environment: [:], directory: "/"))
+        defer {
+            service.killSession()
+            _ = service.wait(timeout: .seconds(30))
+        }
+        func becomes(_ condition: (Character) -> Bool) -> Bool {
+            for _ in 0..<3000 {
+                if let state = ProcessTable.entry(service.pid)?.state, condition(state) { return true }
+                Thread.sleep(forTimeInterval: 0.01)
+            }
+            return false
+        }
+        service.signal(SIGSTOP)
+        #expect(becomes { $0 == "T" })
+        let backup = Activity(
+            id: .random(), project: bench.environment.project, environment: bench.environment.id, type: .backup,
+            parameters: ["backup": BackupID.random().rawValue], user: nil, text: "a backup",
+            createdAt: Date(timeIntervalSince1970: 0))
+        let process: [String: Any] = [
+            "key": "service:services/db/1", "kind": "service", "name": "db", "phase": "running",
+            "pid": Int(service.pid), "restarts": 0,
+        ]
+        _ = try bench.recover(backup, processes: [process])
+        #expect(becomes { $0 != "T" })
     }
 
     @Test func `a restore whose processes had followed is finished, and only then the older data go`() throws {

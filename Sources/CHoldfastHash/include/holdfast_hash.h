@@ -31,4 +31,9 @@ void holdfast_sha256_update_pair(
 // Writes the 32 bytes of the digest; the context must begin anew after it.
 void holdfast_sha256_finish(struct holdfast_sha256 *context, void *digest);
 
+// The checksum that PostgreSQL keeps in bytes 8 and 9 of a data page: 32 sums beside each other, each as FNV-1a with a
+// shift mixed in, and the page's number. Never 0. `size` is the page's, a multiple of 128; `number` counts from the
+// relation's first page. Source: PostgreSQL, "Page Checksums" in src/backend/storage/page/README.
+uint16_t holdfast_page_checksum(const void *page, size_t size, uint32_t number);
+
 #endif

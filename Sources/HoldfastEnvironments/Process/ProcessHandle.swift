@@ -143,3 +143,16 @@ struct Deadline: Sendable {
     }
     var left: Duration { .milliseconds(millisecondsLeft) }
 }
+
+extension TimeSource {
+    /// What is left of a bound for something that may have an end before it; more than 0.
+    ///
+    /// - Parameter end: nanoseconds of the monotonic clock.
+    /// - Throws: `timedOut` if the end has come.
+    func left(of bound: Duration, until end: UInt64?) throws -> Duration {
+        guard let end else { return bound }
+        let now = monotonicNanoseconds()
+        guard now < end else { throw HoldfastError(.timedOut, "no time is left for the mark") }
+        return min(bound, .nanoseconds(Int64(clamping: end - now)))
+    }
+}

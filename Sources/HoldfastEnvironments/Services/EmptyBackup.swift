@@ -9,7 +9,7 @@ final class EmptyBackup: ServiceBackupSession {
     init(_ instance: ServiceInstance) { dataDirectory = instance.dataDirectory }
 
     func shouldSkip(_ relativePath: String) -> Bool { true }
-    func mark() throws -> [String: String] { [:] }
+    func mark(until end: UInt64?) throws -> [String: String] { [:] }
     func collect(into staging: String) throws -> [CollectedFile] { [] }
     func close() {}
 

@@ -91,12 +91,21 @@ package protocol ServiceBackupSession: AnyObject, Sendable {
     /// - Parameter relativePath: relative to `dataDirectory`, without a slash at its beginning or end.
     func shouldSkip(_ relativePath: String) -> Bool
 
+    /// Looks, after the copy and before the hold, for damage that the copy has taken over.
+    ///
+    /// - Returns: what was found, for people; empty if all is well or nobody can tell.
+    func damage() -> [String]
+
     /// Fixes the service's point in time. Called in the hold; bounded by a time-out of its own.
     ///
+    /// A mark that fails lets the service go on at once and leaves nothing beside its data.
+    ///
+    /// - Parameter end: nanoseconds of the monotonic clock by which the service has to go on, whatever was reached;
+    ///   nil leaves it to the time-out.
     /// - Returns: the mark in the service's own terms, for `ServiceManifest.mark`.
     /// - Throws: `timedOut`, `unavailable` if the session was lost, `cancelled` after `close()`, `conflict` if the mark
     ///   was taken already.
-    func mark() throws -> [String: String]
+    func mark(until end: UInt64?) throws -> [String: String]
 
     /// Gathers what the copy lacks, after the release.
     ///
@@ -110,6 +119,11 @@ package protocol ServiceBackupSession: AnyObject, Sendable {
 
 extension ServiceBackupSession {
     package var method: String { "physical" }
+
+    package func damage() -> [String] { [] }
+
+    /// The same with nothing but its own time-out.
+    package func mark() throws -> [String: String] { try mark(until: nil) }
 }
 
 /// A file that belongs into the backup next to, or in place of, the copied ones.

@@ -185,7 +185,9 @@ package final class Supervisor: Sendable {
         let entries = processes.read().filter { $0.handle.isAlive }
         for entry in entries {
             let process = register(entry.record)
-            if let tree { place(entry, tree) } else { thawStopped(entry.handle, entry.record) }
+            if let tree { place(entry, tree) }
+            // Services are never in the frozen set: a backup stops them itself, and its guard may be dead as well.
+            if tree == nil || !entry.record.isFrozenSet { ServiceFreeze.thaw(entry.handle) }
             listen(for: entry.record)
             process.adopt(entry.handle)
         }
@@ -203,13 +205,6 @@ package final class Supervisor: Sendable {
         let members = Set(CgroupTree.members(leaf))
         for member in ProcessTable.tree(of: entry.handle, in: ProcessTable.all()) where !members.contains(member.pid) {
             _ = CgroupTree.write("\(member.pid)", to: leaf + "/cgroup.procs")
-            member.handle.signal(SIGCONT)
-        }
-    }
-
-    private func thawStopped(_ handle: ProcessHandle, _ record: ProcessRecord) {
-        guard record.isFrozenSet else { return }
-        for member in ProcessTable.tree(of: handle, in: ProcessTable.all()) where member.state == "T" {
             member.handle.signal(SIGCONT)
         }
     }

@@ -43,6 +43,7 @@ import Testing
         let lines = try fixture.adapter.verify(target)
         #expect(lines.contains { $0.contains(mark["restore_point"] ?? "?") })
         #expect(lines.contains { $0.contains("database main") && $0.contains("sound") })
+        #expect(lines.contains { $0.hasPrefix("the checksums of all ") })
         let restored = try fixture.adapter.afterStart(target)
         #expect(restored.password != endpoint.password)
         #expect(try PostgreSQLClient(restored).events() == Array(1...committed))
@@ -60,11 +61,14 @@ import Testing
             let backup = try take(fixture, source, into: target)
             try fixture.application(endpoint).query("INSERT INTO t VALUES (99)", timeout: .seconds(10))
             endpoint = try restore(fixture, backup, into: target)
+            // Subscriptions of a copy that is only looked at must not take anything.
+            #expect(try subscriptionWorkers(fixture, target) == "0")
             #expect(try rows(fixture, endpoint) == Array(1..<number).map(String.init))
             try fixture.application(endpoint).query("INSERT INTO t VALUES ($1)", ["\(number)"], timeout: .seconds(10))
             #expect(!FileManager.default.fileExists(atPath: target.directory + "/wal"))
             try fixture.stop(target)
             endpoint = try fixture.start(target)
+            #expect(try subscriptionWorkers(fixture, target) != "0")
             #expect(try rows(fixture, endpoint) == Array(1...number).map(String.init))
             source = target
         }
@@ -248,6 +252,10 @@ private func restore(
     try fixture.launch(target)
     _ = try fixture.adapter.verify(target)
     return try fixture.adapter.afterStart(target)
+}
+
+private func subscriptionWorkers(_ fixture: PostgreSQLFixture, _ instance: ServiceInstance) throws -> String {
+    try fixture.superuser(instance).value("SHOW max_logical_replication_workers", timeout: .seconds(10))
 }
 
 private func rows(_ fixture: PostgreSQLFixture, _ endpoint: ServiceEndpoint) throws -> [String] {

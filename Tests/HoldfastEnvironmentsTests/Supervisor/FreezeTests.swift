@@ -195,6 +195,24 @@ private var methods: [[FreezeMethod]] { geteuid() == 0 ? [[.cgroup2], [.cgroup1]
         #expect(pids.allSatisfy { pid in pid.flatMap { ProcessHandle(pid: $0) }?.isAlive != true })
     }
 
+    @Test(arguments: methods) func `a service that a backup left standing goes on under the next supervisor`(
+        _ methods: [FreezeMethod]
+    ) throws {
+        let playground = try SupervisedPlayground(freeze: methods)
+        try playground.layout.writeCurrent(playground.state())
+        let first = try playground.startProcess()
+        try playground.client.apply()
+        let service = try #require(try playground.pid("service:services/db/1"))
+        first.signal(SIGKILL)
+        _ = first.wait(timeout: .seconds(5))
+        kill(service, SIGSTOP)
+        #expect(eventually { ProcessTable.entry(service)?.state == "T" })
+        let second = try playground.startProcess()
+        #expect(eventually { ProcessTable.entry(service).map { $0.state != "T" } == true })
+        try playground.client.stop()
+        #expect(second.wait(timeout: .seconds(10)) != nil)
+    }
+
     @Test func `a supervisor that falls silent in a freeze is thawed over by its guard`() throws {
         let playground = try SupervisedPlayground(freeze: [])
         try playground.layout.writeCurrent(playground.state())

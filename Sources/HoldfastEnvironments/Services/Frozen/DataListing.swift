@@ -122,16 +122,19 @@ struct MappedFile: Hashable {
 struct FileCloner {
     private var mayClone = true
     private var mayCopyRange = true
+    private let isUnwanted: () -> Bool
 
-    init() {}
+    /// - Parameter isUnwanted: asked again and again while a file is copied; whether nobody wants the copies any more.
+    init(isUnwanted: @escaping () -> Bool = { false }) { self.isUnwanted = isUnwanted }
 
     /// Copies a regular file with its permission bits.
     ///
     /// - Parameter target: absolute path, in a directory that only the control plane can write to.
-    /// - Throws: `timedOut` when the deadline passes, `noSpace`.
+    /// - Throws: `timedOut` when the deadline passes, `cancelled` when it is unwanted, `noSpace`.
     mutating func copy(
         _ name: String, of directory: GuardedDirectory, to target: String, deadline: Deadline?
     ) throws {
+        if isUnwanted() { throw unwanted(name) }
         let source = try directory.openFile(name)
         defer { close(source.descriptor) }
         var status = stat()
@@ -150,13 +153,18 @@ struct FileCloner {
             if let deadline, deadline.hasPassed {
                 throw HoldfastError(.timedOut, "'\(name)' could not be copied in time")
             }
+            if isUnwanted() { throw unwanted(name) }
         }
     }
 
-    /// Copies a part; false at the end.
+    private func unwanted(_ name: String) -> HoldfastError {
+        HoldfastError(.cancelled, "the copy of '\(name)' was given up")
+    }
+
+    /// Copies a part, small enough for a slow disk to be done with it soon; false at the end.
     private mutating func step(_ source: Int32, _ target: Int32, _ done: inout Int, _ path: String) throws -> Bool {
         if mayCopyRange {
-            let count = holdfast_copy_range(source, target, 32 << 20)
+            let count = holdfast_copy_range(source, target, 8 << 20)
             if count > 0 { done += count }
             if count >= 0 { return count > 0 }
             if errno == EINTR { return true }

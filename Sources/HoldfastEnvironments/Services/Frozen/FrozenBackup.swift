@@ -7,8 +7,10 @@ import Synchronization
 protocol BackupFence: AnyObject, Sendable {
     /// Brings what is committed into the files and keeps the rest out. Called in the hold, before the freeze.
     ///
+    /// - Parameter end: nanoseconds of the monotonic clock; the service lets everything go on by itself soon after it,
+    ///   and not before it.
     /// - Returns: fields for the mark.
-    func raise() throws -> [String: String]
+    func raise(until end: UInt64) throws -> [String: String]
     /// Lets everything go on, after the thaw. Never throws: a lost session has lowered it already.
     func lower()
     func close()
@@ -29,7 +31,7 @@ final class FrozenBackup: ServiceBackupSession {
         var skips: @Sendable (String) -> Bool
         /// Looks at the paths that are there; throws for what must not be.
         var check: @Sendable ([String]) throws -> Void = { _ in }
-        /// The longest that the service stands still.
+        /// The longest that the service stands still, behind its fence or frozen.
         var bound: Duration = .seconds(10)
         var time: any TimeSource = SystemTime()
         var fence: (any BackupFence)?
@@ -87,7 +89,7 @@ final class FrozenBackup: ServiceBackupSession {
 
     func shouldSkip(_ relativePath: String) -> Bool { rules.skips(relativePath) || relativePath == FileList.name }
 
-    func mark() throws -> [String: String] {
+    func mark(until end: UInt64?) throws -> [String: String] {
         try state.withLock { state in
             switch state.phase {
             case .copying: break
@@ -97,11 +99,17 @@ final class FrozenBackup: ServiceBackupSession {
             guard let freeze = state.freeze else { throw wrongPhase("it has no process to freeze") }
             // Whatever happens now, the backup cannot be marked a second time.
             state.phase = .failed
+            // Last of all: the service does not wait for it.
+            defer { if case .failed = state.phase { removeStaged() } }
             // Also when it is raised only half.
             defer { rules.fence?.lower() }
-            var fields = try rules.fence?.raise() ?? [:]
+            // One for the fence and the freeze: a fence that has ended by itself must not be taken for one that stands.
+            let asked = rules.time.monotonicNanoseconds()
+            let limit = try asked + Deadline.nanoseconds(rules.time.left(of: rules.bound, until: end))
+            var fields = try rules.fence?.raise(until: limit) ?? [:]
             let begun = rules.time.monotonicNanoseconds()
-            let (listing, staged) = try freeze.whileFrozen(bound: rules.bound) { deadline in
+            let left = try rules.time.left(of: rules.bound, until: limit)
+            let (listing, staged) = try freeze.whileFrozen(bound: left) { deadline in
                 try stage(freeze, deadline)
             }
             fields["frozen_microseconds"] = String((rules.time.monotonicNanoseconds() - begun) / 1000)
@@ -130,13 +138,14 @@ final class FrozenBackup: ServiceBackupSession {
     }
 
     func close() {
-        guard !isClosing.exchange(true, ordering: .acquiringAndReleasing) else { return }
         // Outside of the lock: a fence that waits for its server ends by this.
-        rules.fence?.close()
+        if !isClosing.exchange(true, ordering: .acquiringAndReleasing) { rules.fence?.close() }
+        // Whoever calls it, all is over when it returns: the next backup may begin at once.
         state.withLock { state in
+            if case .closed = state.phase { return }
             state.phase = .closed
             state.freeze = nil
-            try? GuardedDirectory(instance.directory).removeAll(Self.stagingName)
+            removeStaged()
             if state.lock >= 0 { Foundation.close(state.lock) }
             state.lock = -1
         }
@@ -152,6 +161,8 @@ extension FrozenBackup {
         Foundation.close(descriptor)
     }
 
+    private func removeStaged() { try? GuardedDirectory(instance.directory).removeAll(Self.stagingName) }
+
     /// With the service frozen: lists what is there, and copies aside what is not as it was.
     private func stage(_ freeze: ServiceFreeze, _ deadline: Deadline) throws -> (DataListing, [String]) {
         let data = try GuardedDirectory(instance.dataDirectory)
@@ -160,13 +171,10 @@ extension FrozenBackup {
         try rules.check(Array(listing.files.keys))
         let changed = listing.changed(since: before, mapped: MappedFile.all(of: freeze.processes))
         let staging = try GuardedDirectory.make("\(instance.directory)/\(Self.stagingName)", mode: 0o700)
-        var cloner = FileCloner()
+        var cloner = FileCloner { [self] in isClosing.load(ordering: .acquiring) }
         // One is open at a time; the paths are sorted.
         var (parent, folder) = ("", data)
         for (number, path) in changed.enumerated() {
-            if isClosing.load(ordering: .acquiring) {
-                throw HoldfastError(.cancelled, "the backup of service '\(instance.name)' was closed")
-            }
             let wanted = (path as NSString).deletingLastPathComponent
             if wanted != parent { (parent, folder) = (wanted, try descend(wanted, below: data)) }
             let name = (path as NSString).lastPathComponent

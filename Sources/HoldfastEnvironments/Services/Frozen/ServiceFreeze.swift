@@ -36,6 +36,15 @@ package final class ServiceFreeze: @unchecked Sendable {
 
     deinit { guardian.stop() }
 
+    /// Lets go on what somebody stopped who died over it, together with the guard.
+    ///
+    /// - Parameter leader: the first process of a service or an app.
+    package static func thaw(_ leader: ProcessHandle) {
+        for member in ProcessTable.tree(of: leader, in: ProcessTable.all()) where member.state == "T" {
+            member.handle.signal(SIGCONT)
+        }
+    }
+
     /// Whether the server that was there at the beginning still runs.
     var isAlive: Bool { leader.isAlive }
 
@@ -63,7 +72,7 @@ package final class ServiceFreeze: @unchecked Sendable {
         let result = try body(deadline)
         guard !deadline.hasPassed else {
             throw HoldfastError(
-                .timedOut, "service '\(service)' could not be copied within \(bound.components.seconds) s",
+                .timedOut, "service '\(service)' could not be copied within \(bound.wholeMilliseconds) ms",
                 hint: "Use a file system with reflinks, or look at the load of the disk")
         }
         // Nothing that stands still can have started another process.

@@ -50,14 +50,16 @@ enum MariaDBBackup {
 }
 
 /// The stages of a backup in a session of their own, and another one that writes: one with stages may not.
-final class MariaDBFence: BackupFence {
+package final class MariaDBFence: BackupFence {
     private let stages: MariaDBSession
     private let writer: MariaDBSession
     private let service: String
     private let options: MariaDBAdapter.Options
     private let token: String
+    /// How many seconds later than asked for the server ends a silent session; it counts in whole ones.
+    private static let leaseMargin: Int64 = 2
 
-    init(stages: MariaDBSession, writer: MariaDBSession, service: String, options: MariaDBAdapter.Options) {
+    package init(stages: MariaDBSession, writer: MariaDBSession, service: String, options: MariaDBAdapter.Options) {
         self.stages = stages
         self.writer = writer
         self.service = service
@@ -67,7 +69,7 @@ final class MariaDBFence: BackupFence {
     }
 
     /// - Throws: `locked` while somebody else, `mariadb-backup` say, is at it.
-    func begin() throws {
+    package func begin() throws {
         let timeout = options.statementTimeout
         // Whole seconds, which end statements and waits for locks in the server itself.
         let bounds = max(1, options.fenceTimeout.components.seconds)
@@ -91,24 +93,28 @@ final class MariaDBFence: BackupFence {
             "SET SESSION lock_wait_timeout = \(bounds), max_statement_time = \(bounds)", timeout: timeout)
     }
 
-    func raise() throws -> [String: String] {
+    package func raise(until end: UInt64) throws -> [String: String] {
         // The server ends a statement by itself; a server that does not is given up a little later.
         let bound = options.fenceTimeout + .seconds(1)
+        func left() throws -> Duration { try options.time.left(of: bound, until: end) }
+        // The lease of the stages: a session that says nothing for so long is ended by the server, and they with it.
+        let whole = Deadline(at: end, time: options.time).left.components.seconds + Self.leaseMargin
+        try stages.query("SET SESSION wait_timeout = \(whole)", timeout: left())
         try writer.query(
-            "REPLACE INTO \(MariaDBBackup.table) VALUES (1, \(MariaDBSession.literal(token)))", timeout: bound)
+            "REPLACE INTO \(MariaDBBackup.table) VALUES (1, \(MariaDBSession.literal(token)))", timeout: left())
         for stage in ["FLUSH", "BLOCK_DDL", "BLOCK_COMMIT"] {
-            try stages.query("BACKUP STAGE \(stage)", timeout: bound)
+            try stages.query("BACKUP STAGE \(stage)", timeout: left())
         }
-        let position = try stages.query("SHOW GLOBAL STATUS LIKE 'Innodb_lsn_flushed'", timeout: bound)
+        let position = try stages.query("SHOW GLOBAL STATUS LIKE 'Innodb_lsn_flushed'", timeout: left())
         return ["mark": token, "lsn": position.first.flatMap { $0.last ?? nil } ?? "0"]
     }
 
-    func lower() {
-        // Whatever hinders this, the end of the session ends the stages.
-        do { try stages.query("BACKUP STAGE END", timeout: options.fenceTimeout) } catch { stages.close() }
+    package func lower() {
+        // Whatever hinders this, the end of the session ends the stages; nothing else is done in it any more.
+        do { try stages.query("BACKUP STAGE END", timeout: .seconds(1)) } catch { stages.close() }
     }
 
-    func close() {
+    package func close() {
         stages.close()
         writer.close()
     }

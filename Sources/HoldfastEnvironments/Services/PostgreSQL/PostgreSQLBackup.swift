@@ -30,6 +30,7 @@ final class PostgreSQLBackup: ServiceBackupSession {
 
     let dataDirectory: String
     private let service: String
+    private let configurationDirectory: String
     private let session: PostgreSQLSession
     private let options: PostgreSQLAdapter.Options
     private let segmentSize: UInt64
@@ -43,6 +44,7 @@ final class PostgreSQLBackup: ServiceBackupSession {
     ) {
         dataDirectory = instance.dataDirectory
         service = instance.name
+        configurationDirectory = instance.configurationDirectory
         self.session = session
         self.options = options
         self.segmentSize = segmentSize
@@ -83,12 +85,29 @@ final class PostgreSQLBackup: ServiceBackupSession {
 
     func shouldSkip(_ relativePath: String) -> Bool { PostgreSQLCopyRules.leavesOut(relativePath) }
 
-    func mark() throws -> [String: String] {
+    /// Files that did not change since a look that found nothing are not read again: the engine does not either.
+    func damage() -> [String] {
+        do {
+            let conf = try GuardedDirectory(configurationDirectory)
+            let began = Int(options.time.now().timeIntervalSince1970)
+            let pages = try PostgreSQLPages(
+                try GuardedDirectory(dataDirectory), of: session, timeout: options.statementTimeout,
+                changedSince: try Self.lastLook(conf))
+            guard let findings = try pages?.check() else { return [] }
+            guard findings.wrongPages == 0 else { return [findings.description] }
+            try conf.write(Self.lookFile, Array(String(began).utf8), mode: 0o600)
+            return []
+        } catch {
+            return ["its pages could not be checked: \(error)"]
+        }
+    }
+
+    func mark(until end: UInt64?) throws -> [String: String] {
         try phase.withLock { phase in
             guard case .copying = phase else { throw wrongPhase("its mark was taken, or taking it failed") }
             // Whatever happens now, the backup cannot be marked a second time.
             phase = .failed
-            let marked = try takeMark()
+            let marked = try takeMark(until: end)
             phase = .marked(marked)
             return marked.mark.fields
         }
@@ -147,6 +166,14 @@ extension PostgreSQLBackup {
             .locked, "another backup of service '\(instance.name)' is running", hint: "Wait until it has ended")
     }
 
+    private static let lookFile = "pages-checked"
+
+    /// When the last look at the pages began that found nothing wrong, in seconds of the wall clock.
+    private static func lastLook(_ conf: GuardedDirectory) throws -> Int? {
+        guard try conf.status(lookFile) != nil else { return nil }
+        return Int(String(decoding: try conf.read(lookFile, limit: 64), as: UTF8.self))
+    }
+
     private func start(label: String) throws {
         try session.query(
             "SELECT pg_create_physical_replication_slot($1, true, true)",
@@ -164,13 +191,16 @@ extension PostgreSQLBackup {
             timeout: options.statementTimeout)
     }
 
-    private func takeMark() throws -> Marked {
+    private func takeMark(until end: UInt64?) throws -> Marked {
         // The server ends a statement by itself in markTimeout; a server that does not is given up a little later.
         let bound = options.markTimeout + .milliseconds(500)
         let stopped = try session.query(
-            "SELECT labelfile, spcmapfile FROM pg_backup_stop(wait_for_archive => false)", timeout: bound)
+            "SELECT labelfile, spcmapfile FROM pg_backup_stop(wait_for_archive => false)",
+            timeout: options.time.left(of: bound, until: end))
         let position = try LogPosition(
-            session.value("SELECT pg_create_restore_point($1)", [restorePoint], timeout: bound))
+            session.value(
+                "SELECT pg_create_restore_point($1)", [restorePoint],
+                timeout: options.time.left(of: bound, until: end)))
         guard let row = stopped.first, let text = row[0] else {
             throw HoldfastError(.damaged, "service '\(service)' returned no backup label")
         }

@@ -88,7 +88,8 @@ package enum PostgreSQLConfigurationFiles {
 
     /// How a restored server finds the log and where it stops.
     ///
-    /// `hot_standby` is off so that nobody reads or checks a database that is still being recovered.
+    /// `hot_standby` is off so that nobody reads or checks a database that is still being recovered. Subscriptions in
+    /// the data have no workers: a copy that is only looked at must not take what is meant for the original.
     package static func recovery(logDirectory: String, restorePoint: String) -> String {
         let source = shellQuoted(logDirectory + "/").replacingOccurrences(of: "%", with: "%%")
         let command = "/bin/test -f \(source)%f && exec /bin/cp -- \(source)%f \"%p\""
@@ -98,6 +99,7 @@ package enum PostgreSQLConfigurationFiles {
             recovery_target_action = promote
             recovery_target_timeline = current
             hot_standby = off
+            max_logical_replication_workers = 0
 
             """
     }

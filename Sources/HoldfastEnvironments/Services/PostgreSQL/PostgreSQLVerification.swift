@@ -24,11 +24,12 @@ struct PostgreSQLVerification {
             "SELECT datname FROM pg_database WHERE datallowconn AND datname <> 'template1' ORDER BY 1",
             timeout: timeout)
         for database in databases.compactMap({ $0[0] }) { lines.append(try check(database)) }
-        lines.append(try checksums(session))
+        lines += try subscriptions(session)
         _ = try adapter.afterStart(instance)
         lines.append("role and password are set")
         // Once all that was recovered is in the data files, the log beside them is needed no more.
         try session.query("CHECKPOINT", timeout: timeout)
+        lines += try checkPages(session)
         try conf.remove(PostgreSQLRestore.recoveryFile)
         try conf.remove(PostgreSQLRestore.markFile)
         try GuardedDirectory(instance.directory).removeAll(PostgreSQLRestore.logDirectory)
@@ -137,17 +138,26 @@ struct PostgreSQLVerification {
         }
     }
 
-    private func checksums(_ session: PostgreSQLSession) throws -> String {
-        guard try session.value("SELECT current_setting('data_checksums')", timeout: timeout) == "on" else {
-            return "the data has no page checksums"
+    /// Reads the files and not what the server has counted: it looks only at pages that somebody asks for.
+    ///
+    /// What was recovered has to be in the files already.
+    private func checkPages(_ session: PostgreSQLSession) throws -> [String] {
+        let data = try GuardedDirectory(instance.dataDirectory)
+        guard let pages = try PostgreSQLPages(data, of: session, timeout: timeout) else {
+            return ["the data has no page checksums"]
         }
-        let failures = try session.value(
-            "SELECT coalesce(sum(checksum_failures), 0) FROM pg_stat_database", timeout: timeout)
-        guard failures == "0" else {
+        let findings = try pages.check()
+        guard findings.wrongPages == 0 else {
             throw HoldfastError(
-                .damaged, "\(failures) pages of service '\(instance.name)' have a wrong checksum",
+                .damaged, "service '\(instance.name)' is damaged: \(findings.description)",
                 hint: "Restore an older backup")
         }
-        return "page checksums are on, none was wrong"
+        return ["the checksums of all \(findings.pages) pages are right"]
+    }
+
+    /// A server that was started for its recovery has no workers for them, and stays as it is until it is restarted.
+    private func subscriptions(_ session: PostgreSQLSession) throws -> [String] {
+        let count = try session.value("SELECT count(*) FROM pg_subscription WHERE subenabled", timeout: timeout)
+        return count == "0" ? [] : ["\(count) subscriptions do nothing until the service is started again"]
     }
 }

@@ -62,7 +62,7 @@ final class RedisBackup: ServiceBackupSession {
     /// Nothing of the directory but that its folders are there: the log behind the mark is not part of the backup.
     func shouldSkip(_ relativePath: String) -> Bool { relativePath != RedisFiles.logDirectory }
 
-    func mark() throws -> [String: String] {
+    func mark(until end: UInt64?) throws -> [String: String] {
         try phase.withLock { phase in
             switch phase {
             case .copying: break
@@ -72,16 +72,17 @@ final class RedisBackup: ServiceBackupSession {
             // Whatever happens now, the backup cannot be marked a second time.
             phase = .failed
             let bound = options.markTimeout
-            let before = try state(bound)
+            let before = try state(options.time.left(of: bound, until: end))
             guard before.isIdle else {
                 throw HoldfastError(.unavailable, "service '\(service)' writes another file", hint: "Try again")
             }
-            let milliseconds = String(bound.wholeMilliseconds)
-            try session.call(["CLIENT", "PAUSE", milliseconds, "WRITE"], timeout: bound)
-            defer { _ = try? session.call(["CLIENT", "UNPAUSE"], timeout: bound) }
+            // The server itself ends the pause, whatever becomes of us.
+            let pause = try max(options.time.left(of: bound, until: end), .milliseconds(1))
+            try session.call(["CLIENT", "PAUSE", String(pause.wholeMilliseconds), "WRITE"], timeout: pause)
+            defer { _ = try? session.call(["CLIENT", "UNPAUSE"], timeout: .seconds(1)) }
             // The answer comes after the fork.
-            try session.call(["BGSAVE"], timeout: bound)
-            let keys = try session.info("keyspace", timeout: bound)
+            try session.call(["BGSAVE"], timeout: options.time.left(of: bound, until: end))
+            let keys = try session.info("keyspace", timeout: options.time.left(of: bound, until: end))
             phase = .marked(saves: before.saves)
             return ["keys": keys.sorted { $0.key < $1.key }.map { "\($0.key):\($0.value)" }.joined(separator: ";")]
         }
@@ -113,16 +114,15 @@ final class RedisBackup: ServiceBackupSession {
     }
 
     func close() {
-        // A save that still runs ends by itself; its file is overwritten by the next one.
-        let isOpen = phase.withLock { phase in
-            if case .closed = phase { return false }
+        // A save that still runs ends by itself; its file is overwritten by the next one. Under the lock, because all
+        // has to be over when this returns, whoever calls it: the next backup may begin at once.
+        phase.withLock { phase in
+            if case .closed = phase { return }
             phase = .closed
-            return true
+            try? Self.setRewrites(true, session, timeout: options.markTimeout)
+            session.close()
+            Foundation.close(lock)
         }
-        guard isOpen else { return }
-        try? Self.setRewrites(true, session, timeout: options.markTimeout)
-        session.close()
-        Foundation.close(lock)
     }
 }
 

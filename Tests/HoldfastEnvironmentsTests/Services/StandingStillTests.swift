@@ -1,0 +1,73 @@
+import Foundation
+import HoldfastEnvironments
+import HoldfastModel
+import Testing
+
+/// However a mark goes wrong, the service goes on soon.
+@Suite struct StandingStillTests {
+    @Test(arguments: ContractKind.quick)
+    func `a mark whose end has come fails, and the service goes on`(kind: ContractKind) throws {
+        let fixture = try ContractFixture(kind)
+        var source = try fixture.instance()
+        let client = try fixture.client(try fixture.start(&source))
+        try client.write(1)
+        let session = try fixture.adapter.beginBackup(source, label: "late")
+        defer { session.close() }
+        let now = SystemTime().monotonicNanoseconds()
+        let error = #expect(throws: HoldfastError.self) { try session.mark(until: now) }
+        #expect(error?.code == .timedOut)
+        try ServiceContractTests.expectNothingLeft(source)
+        try client.write(2)
+        #expect(try client.events() == [1, 2])
+    }
+
+    @Test func `a mark whose time is up while files are copied leaves no copies`() throws {
+        let fixture = try ContractFixture(try kind("binary"))
+        var source = try fixture.instance()
+        let client = try fixture.client(try fixture.start(&source))
+        try client.write(1)
+        var options = FrozenOptions()
+        options.time = LateClock(path: source.directory + "/hold")
+        let session = try BinaryAdapter(options: options).beginBackup(source, label: "late")
+        defer { session.close() }
+        try client.write(2)
+        let error = #expect(throws: HoldfastError.self) { try session.mark() }
+        #expect(error?.code == .timedOut)
+        // Before the session is closed.
+        try ServiceContractTests.expectNothingLeft(source)
+        try client.write(3)
+        #expect(try client.events() == [1, 2, 3])
+    }
+
+    @Test func `stages of MariaDB that nobody lowers end by themselves, and commits go on`() throws {
+        let fixture = try ContractFixture(try kind("mariadb"))
+        var source = try fixture.instance()
+        let client = try fixture.client(try fixture.start(&source))
+        try client.write(1)
+        let adapter = MariaDBAdapter()
+        let fence = MariaDBFence(
+            stages: try adapter.session(source), writer: try adapter.session(source), service: "data",
+            options: MariaDBAdapter.Options())
+        defer { fence.close() }
+        try fence.begin()
+        _ = try fence.raise(until: SystemTime().monotonicNanoseconds() + 6_000_000_000)
+        // Its connection stays open, as that of a control plane that hangs; a write waits half a minute for it.
+        try client.write(2)
+        #expect(try client.events() == [1, 2])
+    }
+
+    private func kind(_ name: String) throws -> ContractKind {
+        try #require(ContractKind.all.first { $0.type.hasPrefix(name) })
+    }
+}
+
+/// An hour passes as soon as there is something at a path.
+private struct LateClock: TimeSource {
+    let path: String
+
+    func now() -> Date { SystemTime().now() }
+
+    func monotonicNanoseconds() -> UInt64 {
+        SystemTime().monotonicNanoseconds() + (access(path, F_OK) == 0 ? 3_600_000_000_000 : 0)
+    }
+}
