@@ -14,7 +14,8 @@ struct ServiceStarter: Sendable {
     ///
     /// - Returns: what the check of restored data says.
     @discardableResult
-    func start(_ record: ProcessRecord, manifest: ServiceManifest? = nil) throws -> [String] {
+    func start(_ wanted: ProcessRecord, manifest: ServiceManifest? = nil) throws -> [String] {
+        let record = try withFreePort(wanted)
         let (instance, adapter) = try resolve(record)
         if let manifest { try adapter.prepareRestore(instance, manifest: manifest) }
         let log = supervisor.layout.serviceLog(record.name)
@@ -37,6 +38,16 @@ struct ServiceStarter: Sendable {
             }
             throw error
         }
+    }
+
+    /// With another port if somebody took its own while the service was down; apps learn it with their variables.
+    private func withFreePort(_ wanted: ProcessRecord) throws -> ProcessRecord {
+        guard let service = wanted.service, let port = wanted.port, !PortRegistry.isFree(port) else { return wanted }
+        var record = try DesiredProcesses.service(
+            wanted.name, service, wanted.configuration ?? .map([:]),
+            port: supervisor.ports.replacePort(for: service.directory))
+        record.isAside = wanted.isAside
+        return record
     }
 
     /// Takes a service that runs as it is wanted: adopted, started aside, or simply the same.

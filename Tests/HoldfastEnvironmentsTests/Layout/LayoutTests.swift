@@ -109,6 +109,15 @@ struct LayoutTests {
         #expect(try PortRegistry(file: home.layout.portsFile).all == ["app:ledger": other])
     }
 
+    @Test func `no port is given out twice on a machine, also as long as nobody listens on it`() throws {
+        let homes = try [ScratchHome(), ScratchHome()]
+        let registries = try homes.map { try PortRegistry(file: $0.layout.portsFile) }
+        // Without a look at each other two environments with so many have one in common in 199 of 200 runs.
+        for number in 0..<250 { for registry in registries { _ = try registry.port(for: "app:\(number)") } }
+        let ports = registries.flatMap(\.all.values)
+        #expect(Set(ports).count == 500 && ports.count == 500)
+    }
+
     @Test func `what the files of states name is never removed, whoever asks, and nothing if they cannot be read`()
         throws
     {

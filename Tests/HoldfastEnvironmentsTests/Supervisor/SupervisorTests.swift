@@ -102,6 +102,43 @@ import Testing
         #expect(try port() != nil)
     }
 
+    @Test func `a service gets another port if somebody took its own while it was down`() throws {
+        let playground = try SupervisedPlayground()
+        try playground.layout.writeCurrent(playground.state())
+        let key = "services/db/1"
+        let port = try PortRegistry(file: playground.layout.portsFile).port(for: key)
+        let stranger = Process()
+        stranger.executableURL = URL(fileURLWithPath: "/usr/bin/python3")
+        stranger.arguments = [
+            "-c",
+            """
+            import socket, sys
+            server = socket.create_server(('127.0.0.1', int(sys.argv[1])))
+            print('listens', flush=True)
+            sys.stdin.read()
+            """, "\(port)",
+        ]
+        let (orders, answers) = (Pipe(), Pipe())
+        stranger.standardInput = orders
+        stranger.standardOutput = answers
+        try stranger.run()
+        defer {
+            try? orders.fileHandleForWriting.close()
+            stranger.waitUntilExit()
+        }
+        try #require(!answers.fileHandleForReading.availableData.isEmpty)
+        try playground.startHere()
+        try playground.client.apply()
+        let other = try PortRegistry(file: playground.layout.portsFile).all[key]
+        #expect(other != nil && other != port)
+        #expect(try playground.client.status().services.first?.port == other)
+        #expect(playground.grows { playground.number("services/db/1/data/count") })
+        // And keeps it.
+        let pid = try playground.pid("service:\(key)")
+        try playground.client.apply()
+        #expect(try playground.pid("service:\(key)") == pid)
+    }
+
     @Test func `a service aside that is not wanted is stopped and leaves the live one alone`() throws {
         let playground = try SupervisedPlayground()
         try playground.layout.writeCurrent(playground.state())
