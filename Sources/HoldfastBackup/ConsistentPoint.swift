@@ -164,12 +164,19 @@ struct ConsistentPoint {
                     record(name)
                 }
             })
-        try mounts.mark(isHeld: false, taken: record)
+        let torn = try mounts.mark(isHeld: false, taken: record)
         let marks = taken.withLock { $0 }
-        let skew = LiveSkew(
+        var skew = LiveSkew(
             firstMarkAt: begun, lastMarkAt: marks.map(\.at).max() ?? begun,
             order: marks.map(\.name))
         context.log("live, marks within \(Int(skew.milliseconds.rounded(.up))) ms")
+        if !torn.isEmpty {
+            skew.torn = Array(torn.prefix(100))
+            context.log(
+                "Warning: \(torn.count) files were written to while they were copied, and may be of no use: "
+                    + torn.prefix(10).joined(separator: ", ") + (torn.count > 10 ? " and others" : "")
+                    + ". A consistent backup has each of them as it was at one moment.")
+        }
         return skew
     }
 

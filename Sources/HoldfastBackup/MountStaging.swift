@@ -57,7 +57,10 @@ struct MountStaging {
     /// - Parameters:
     ///   - isHeld: nobody may write now; a file that changes all the same is an error.
     ///   - taken: called with each mount's name as soon as its files are aside.
-    func mark(isHeld: Bool, taken: (String) -> Void) throws {
+    /// - Returns: the files that changed while they were copied, such as `ledger/files/data.sqlite`.
+    @discardableResult
+    func mark(isHeld: Bool, taken: (String) -> Void) throws -> [String] {
+        var torn: [String] = []
         let inUse = FilesInUse.now()
         for mount in mounts {
             let staged = try stage(mount, inUse)
@@ -69,7 +72,9 @@ struct MountStaging {
                         + staged.unstable.prefix(3).joined(separator: ", "),
                     hint: "Look for a process outside of the environment that writes into the mount")
             }
+            torn += staged.unstable.map { "\(mount.app)/\(mount.path)/\($0)" }
         }
+        return torn
     }
 
     private func stage(_ mount: BackupSource.Mount, _ inUse: FilesInUse) throws -> StageStatistics {

@@ -87,6 +87,9 @@ public struct LiveSkew: Sendable, Codable, Hashable {
     public var lastMarkAt: Date
     /// Order in which the marks were taken, databases before files.
     public var order: [String]
+    /// Files that were written to while they were copied, such as `ledger/files/data.sqlite`, the first hundred: their
+    /// parts may be of different moments. Nil if there were none.
+    public var torn: [String]?
 
     public init(firstMarkAt: Date, lastMarkAt: Date, order: [String]) {
         self.firstMarkAt = firstMarkAt
