@@ -120,9 +120,9 @@ struct Stories {
         #expect(FileManager.default.createFile(atPath: torn, contents: Data(repeating: 1, count: 192 << 20)))
         let shares = try Installation.run("/bin/cp", ["--reflink=always", torn, torn + "2"]).status == 0
         let writer = try startWriting(torn)
-        defer { writer.terminate() }
+        defer { kill(writer.processIdentifier, SIGKILL) }
         try installation.must("backup:create", "--live", "-p", installation.project, "-e", "main", "-y")
-        writer.terminate()
+        kill(writer.processIdentifier, SIGKILL)
         writer.waitUntilExit()
         let app = try installation.current().apps
         #expect(try installation.post("later") == 201)
