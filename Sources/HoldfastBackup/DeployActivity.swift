@@ -64,20 +64,41 @@ struct DeployActivity {
                         hint: "Give the new service another name and move the data")
                 }
                 state.services[name] = known
-            } else {
+            } else if !service.type.isNetworkStorage {
                 state.services[name] = ServiceRecord(
                     type: type, directory: try layout.nextDirectory("services/\(name)"))
             }
         }
+        let (known, new) = Self.partition(built.configuration.mountPlacements(), by: old)
+        // What is there comes first: an app that joins a storage shares it, whatever its name.
         var directories: [String: String] = [:]
-        for placement in built.configuration.mountPlacements() {
+        for (placement, directory) in known {
+            directories[placement.directoryPrefix] = directories[placement.directoryPrefix] ?? directory
+            state.mounts[placement.app, default: [:]][placement.path] = directory
+        }
+        for placement in new {
             let directory =
-                try old?.mounts[placement.app]?[placement.path] ?? directories[placement.directoryPrefix]
-                ?? layout.nextDirectory(placement.directoryPrefix)
+                try directories[placement.directoryPrefix] ?? layout.nextDirectory(placement.directoryPrefix)
             directories[placement.directoryPrefix] = directory
             state.mounts[placement.app, default: [:]][placement.path] = directory
         }
         return state
+    }
+
+    /// Mounts that have a directory, with it, and those that have none yet.
+    private static func partition(
+        _ placements: [MountPlacement], by old: CurrentState?
+    ) -> (known: [(MountPlacement, String)], new: [MountPlacement]) {
+        var known: [(MountPlacement, String)] = []
+        var new: [MountPlacement] = []
+        for placement in placements {
+            if let directory = old?.mounts[placement.app]?[placement.path] {
+                known.append((placement, directory))
+            } else {
+                new.append(placement)
+            }
+        }
+        return (known, new)
     }
 
     private func switchTo(_ new: CurrentState, from old: CurrentState?, _ layout: EnvironmentLayout) throws {

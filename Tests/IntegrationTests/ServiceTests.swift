@@ -32,6 +32,16 @@ struct Services {
 
         """
 
+    /// An app that serves the files which the ledger writes. Its name is before the ledger's in every order.
+    private static let archive = """
+          archive:
+            type: "python:3.11"
+            mounts:
+              "shared": { source: service, service: store, source_path: "files" }
+            web: { commands: { start: "exec /usr/bin/python3 -m http.server $PORT --bind 127.0.0.1" } }
+
+        """
+
     /// Every place has the same events.
     private func equal(_ installation: Installation) throws -> (events: Set<String>, caches: [String: Int]) {
         let found = try installation.everywhere()
@@ -104,5 +114,51 @@ struct Services {
         #expect(try installation.backups() == [])
         try installation.must("backup:create", "-p", installation.project, "-e", "main", "-y")
         #expect(try installation.backups().count == 1)
+    }
+
+    @Test func `two apps share a network storage, which is no process, and a backup and a restore bring it back once`()
+        throws
+    {
+        let installation = try Installation.withLedger { checkout in
+            try editConfiguration(checkout) { text in
+                text.replacingOccurrences(
+                    of: "source: storage\n        source_path: \"files\"",
+                    with: "source: service\n        service: store\n        source_path: \"files\""
+                ).replacingOccurrences(
+                    of: "\nservices:\n", with: "\nservices:\n  store:\n    type: \"network-storage:1.0\"\n")
+            }
+        }
+        defer { installation.end() }
+        #expect(try installation.post("alone") == 201)
+        // The second app joins later, and finds what is there.
+        let joined = try installation.push { checkout in
+            try editConfiguration(checkout) { text in
+                text.replacingOccurrences(of: "\napplications:\n", with: "\napplications:\n" + Self.archive)
+                    + "  \"https://{default}/shared/\":\n    type: upstream\n    upstream: \"archive:http\"\n"
+            }
+        }
+        try #require(joined.status == 0, "\(joined.errors)")
+        #expect(try installation.post("kept") == 201)
+        func read() throws -> String { try installation.get("shared/events.log").output }
+        let shared = try read()
+        #expect(shared.contains("alone") && shared.contains("kept"), "\(shared)")
+        #expect(try installation.current().services.keys.sorted() == ["db"])
+        let deployment = try installation.must(
+            "project:curl", "environments/main/deployments/current", "-p", installation.project)
+        #expect(deployment.contains("network-storage:1.0"), "\(deployment)")
+
+        try installation.must("backup:create", "-p", installation.project, "-e", "main", "-y")
+        let log = try installation.must("activity:log", "-p", installation.project, "-e", "main")
+        // This one, and the ledger's journal.
+        #expect(log.components(separatedBy: "Pre-copied mount ").count == 3, "\(log)")
+        #expect(try installation.post("later") == 201)
+        try installation.must("backup:restore", "-p", installation.project, "-e", "main", "-y")
+        let mounts = try installation.current().mounts
+        let directory = try #require(mounts["archive"]?["shared"])
+        #expect(directory.hasPrefix("mounts/store/") && mounts["ledger"]?["files"] == directory)
+        let restored = try read()
+        #expect(restored.contains("kept") && !restored.contains("later"), "\(restored)")
+        #expect(try installation.post("afterwards") == 201)
+        #expect(try read().contains("afterwards"))
     }
 }

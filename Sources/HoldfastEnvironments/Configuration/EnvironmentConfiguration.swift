@@ -57,6 +57,9 @@ package struct EnvironmentConfiguration: Sendable, Hashable {
         return resolved
     }
 
+    /// The services that are servers. A network storage is none: all that there is of it are the mounts that name it.
+    package var runningServices: [String: ServiceConfiguration] { services.filter { !$0.value.type.isNetworkStorage } }
+
     /// Every mount of every app with the directory that holds its files, in a stable order.
     ///
     /// Two mounts with one `directoryPrefix` share their files and must be given the same directory.

@@ -60,6 +60,10 @@ struct EnvironmentReader {
         if let configuration = fields["configuration"], !configuration.isNull {
             if case .map = configuration.node.content {
                 service.configuration = configuration.value()
+                if type.isNetworkStorage {
+                    problems.warn(
+                        line: configuration.line, "\(configuration.path) has no effect: a network storage has none")
+                }
             } else {
                 configuration.fault(expected: "a map")
             }
@@ -83,6 +87,13 @@ struct EnvironmentReader {
                     line: line, path: "\(cursor.path).relationships.\(relationship)",
                     found: ConfigurationProblems.quote(target.service),
                     expected: "a service or application of this file: \(there)")
+            }
+            for (relationship, target) in app.relationships
+            where configuration.services[target.service]?.type.isNetworkStorage == true {
+                problems.warn(
+                    line: cursor.line(of: ["relationships", relationship]),
+                    "\(cursor.path).relationships.\(relationship) has no effect: "
+                        + "a network storage is reached by mounts")
             }
             for (path, mount) in app.mounts {
                 guard let owner = mount.service else { continue }

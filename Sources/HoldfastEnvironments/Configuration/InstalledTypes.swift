@@ -5,7 +5,7 @@ import HoldfastModel
 package struct ResolvedType: Sendable, Hashable {
     package var reference: TypeReference
     /// Absolute path of the folder with the programs, such as `/usr/bin` or `/usr/lib/postgresql/15/bin`; nil for
-    /// `binary`, which brings its own.
+    /// `binary`, which brings its own, and for `network-storage`, which has none.
     package var directory: String?
     /// Names that the type promises -> absolute path of the program, such as `python` -> `/usr/bin/python3.11`.
     package var programs: [String: String]
@@ -62,7 +62,9 @@ package struct InstalledTypes: Sendable {
     }
 
     package func resolve(service type: TypeReference) throws -> ResolvedType {
-        if type.name == "binary" { return ResolvedType(reference: type, directory: nil, programs: [:]) }
+        if type.name == "binary" || type.isNetworkStorage {
+            return ResolvedType(reference: type, directory: nil, programs: [:])
+        }
         if let family = Self.serviceFamilies.first(where: { $0.types.contains(type.name) }) {
             return try resolve(type, in: family)
         }
@@ -109,7 +111,7 @@ package struct InstalledTypes: Sendable {
 
     // MARK: What there is
 
-    private static let services = ["postgresql"] + serviceFamilies.flatMap(\.types)
+    private static let services = [TypeReference.networkStorage, "postgresql"] + serviceFamilies.flatMap(\.types)
 
     private struct Family: Sendable {
         /// Programs with the version in their name, such as `python3.11`; the prefix is `python`.

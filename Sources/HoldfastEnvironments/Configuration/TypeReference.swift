@@ -24,6 +24,12 @@ package struct TypeReference: Sendable, Hashable, Codable, CustomStringConvertib
         self.init(name: parts[0], version: version)
     }
 
+    /// Storage that apps share by mounts with the source `service`: a service without process, port and password. Its
+    /// version says nothing, because there is no server.
+    package static let networkStorage = "network-storage"
+
+    package var isNetworkStorage: Bool { name == Self.networkStorage }
+
     package var description: String { version.isEmpty ? name : "\(name):\(version)" }
 
     private static func isName(_ text: String) -> Bool {

@@ -91,7 +91,7 @@ struct DesiredProcesses {
     }
 
     private func services() throws -> [ProcessRecord] {
-        try configuration.services.values.sorted { $0.name < $1.name }.map { service in
+        try configuration.runningServices.values.sorted { $0.name < $1.name }.map { service in
             guard let record = current.services[service.name] else {
                 throw HoldfastError(
                     .damaged, "the current state has no data for service '\(service.name)'",

@@ -163,6 +163,8 @@ package struct RuntimeVariables: Sendable {
     private func relationships(of app: ApplicationConfiguration) throws -> [String: RelationshipDescription] {
         var result: [String: RelationshipDescription] = [:]
         for (name, relationship) in app.relationships {
+            // Reached by mounts; a push warns of it.
+            if configuration.services[relationship.service]?.type.isNetworkStorage == true { continue }
             if let endpoint = endpoints[relationship.service] {
                 let type = configuration.services[relationship.service]?.type.description ?? ""
                 result[name] = try RelationshipDescription(relationship, endpoint: endpoint, type: type)

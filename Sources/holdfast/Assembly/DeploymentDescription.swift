@@ -21,6 +21,9 @@ extension API.Deployment {
         for (name, record) in current.services {
             services[name] = Service(name: name, type: record.type)
         }
+        for (name, service) in configuration.services where service.type.isNetworkStorage {
+            services[name] = Service(name: name, type: service.type.description)
+        }
         // A redirect from one scheme to the other has the address of what it leads to; that one counts.
         for route in configuration.routes.sorted(by: { $0.isRedirect && !$1.isRedirect }) {
             var upstream: String?

@@ -139,8 +139,24 @@ struct InstalledTypesTests {
         #expect(
             error?.message
                 == "c.yaml:6: services.db.type: there is no service type 'postgres'; there is none installed. Write "
-                + "'postgresql' if that is meant; there are binary, influxdb, mariadb, memcached, mysql, postgresql, "
-                + "rabbitmq, redis, redis-persistent, valkey, valkey-persistent")
+                + "'postgresql' if that is meant; there are binary, influxdb, mariadb, memcached, mysql, "
+                + "network-storage, postgresql, rabbitmq, redis, redis-persistent, valkey, valkey-persistent")
+    }
+
+    @Test func `a network storage needs nothing of the machine, is no server, and takes no relationship`() throws {
+        let yaml =
+            ConfigurationSamples.app(
+                "relationships: {files: \"files:any\"}\nmounts:\n  m: {source: service, service: files}")
+            + "services:\n  files: {type: \"network-storage:1.0\"}\n"
+        let types = InstalledTypes(root: "/nonexistent") { _, _ in nil }
+        let configuration = try EnvironmentConfiguration.parse(yaml, file: "c.yaml")
+        #expect(try configuration.resolveTypes(types).services["files"]?.programs == [:])
+        #expect(configuration.runningServices.isEmpty)
+        #expect(configuration.mountPlacements().map(\.directoryPrefix) == ["mounts/files/service=m"])
+        #expect(
+            configuration.warnings.map(\.description) == [
+                "c.yaml:4: applications.a.relationships.files has no effect: a network storage is reached by mounts"
+            ])
     }
 
     @Test(arguments: [
