@@ -119,8 +119,8 @@ import Testing
         #expect(stored == Array("by another name".utf8))
     }
 
-    /// Another process that has a file mapped, and writes into its first page. What is written into a page that waits to
-    /// be written back leaves no trace in the time stamps.
+    /// Another process that has a file mapped, and writes into its first page. What is written into a page that waits
+    /// to be written back leaves no trace in the time stamps.
     private final class Mapping {
         private let process = Process()
         private let (orders, answers) = (Pipe(), Pipe())

@@ -37,8 +37,8 @@ final class WatchedTree {
         if leaf.links > 1 { linked.append((number, leaf.name)) }
     }
 
-    /// Whether the directory is the one that was captured. Nothing tells of changes in one that was put in its place, so
-    /// from then on only a look at everything helps.
+    /// Whether the directory is the one that was captured. Nothing tells of changes in one that was put in its place,
+    /// so from then on only a look at everything helps.
     func isRoot(_ descriptor: Descriptor, of root: CapturedDirectory) -> Bool {
         var status = stat()
         let isSame =
