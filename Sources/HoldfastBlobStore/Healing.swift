@@ -46,9 +46,9 @@ extension ReplicatedBlobStore {
     ///
     /// The order leaves each site readable by itself wherever it stops, with the backups that it had or with those that
     /// it should have: first come packs, then index files, then snapshots, then deletion records; then forgotten
-    /// snapshots go, then old index files, then old packs. A site that fails once gets no more. Nothing goes as long as a site is
-    /// away or something has no good copy: it may be what replaces the rest. Not to be called while a backup or a prune
-    /// uses the same store.
+    /// snapshots go, then old index files, then old packs. A site that fails once gets no more. Nothing goes as long as
+    /// a site is away or something has no good copy: it may be what replaces the rest. Not to be called while a backup
+    /// or a prune uses the same store.
     ///
     /// - Parameter isGood: whether the bytes are those that the name, a hash, stands for; never asked for a config.
     /// - Throws: `unavailable` if no site can be reached.

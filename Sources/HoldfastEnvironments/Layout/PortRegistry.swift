@@ -4,8 +4,8 @@ import Synchronization
 
 /// `ports.json`: each app and each service of an environment keeps its loopback port.
 ///
-/// A port is given out seconds before its server listens on it. So that no other environment of the machine is given the
-/// same one meanwhile, a socket with a name of it stands for each port as long as this registry lives.
+/// A port is given out seconds before its server listens on it. So that no other environment of the machine is given
+/// the same one meanwhile, a socket with a name of it stands for each port as long as this registry lives.
 package final class PortRegistry: Sendable {
     private struct Registry: Codable {
         var version = 1
