@@ -111,6 +111,8 @@ struct LayoutTests {
 
     @Test func `no port is given out twice on a machine, also as long as nobody listens on it`() throws {
         let homes = try [ScratchHome(), ScratchHome()]
+        // They take their folders with them.
+        defer { withExtendedLifetime(homes) {} }
         let registries = try homes.map { try PortRegistry(file: $0.layout.portsFile) }
         // Without a look at each other two environments with so many have one in common in 199 of 200 runs.
         for number in 0..<250 { for registry in registries { _ = try registry.port(for: "app:\(number)") } }
