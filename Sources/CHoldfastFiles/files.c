@@ -25,6 +25,17 @@ int holdfast_set_direct(int descriptor, int is_direct) {
     return fcntl(descriptor, F_SETFL, is_direct ? flags | O_DIRECT : flags & ~O_DIRECT);
 }
 
+static int set_lock(int descriptor, short type, off_t start, off_t length) {
+    struct flock lock = {.l_type = type, .l_whence = SEEK_SET, .l_start = start, .l_len = length, .l_pid = 0};
+    return fcntl(descriptor, F_OFD_SETLK, &lock);
+}
+
+int holdfast_lock_for_reading(int descriptor, off_t start, off_t length) {
+    return set_lock(descriptor, F_RDLCK, start, length);
+}
+
+int holdfast_unlock(int descriptor, off_t start, off_t length) { return set_lock(descriptor, F_UNLCK, start, length); }
+
 int holdfast_syncfs(int descriptor) { return syncfs(descriptor); }
 
 ssize_t holdfast_flistxattr(int descriptor, char *names, size_t size) { return flistxattr(descriptor, names, size); }

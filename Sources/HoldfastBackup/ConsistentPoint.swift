@@ -23,7 +23,8 @@ struct ConsistentPoint {
             }
             defer { sessions.close() }
             let mounts = MountStaging(
-                mounts: source.distinctMounts, session: session, staging: staging, log: { context.log($0) })
+                mounts: source.distinctMounts, session: session, staging: staging, time: house.time,
+                log: { context.log($0) })
             do {
                 try preCopy(sessions, &manifest)
                 try mounts.preCopyAgain()
@@ -152,6 +153,7 @@ struct ConsistentPoint {
 
     /// Databases first, files second: at worst there are files that no row knows about.
     private func markLive(_ sessions: ServiceSessions, _ mounts: MountStaging) throws -> LiveSkew {
+        let databases = mounts.databases()
         let taken = Mutex<[(name: String, at: Date)]>([])
         let time = house.time
         // A mark is taken some time before it is known to be taken.
@@ -164,7 +166,7 @@ struct ConsistentPoint {
                     record(name)
                 }
             })
-        let torn = try mounts.mark(isHeld: false, taken: record)
+        let torn = try mounts.mark(isHeld: false, databases: databases, taken: record)
         let marks = taken.withLock { $0 }
         var skew = LiveSkew(
             firstMarkAt: begun, lastMarkAt: marks.map(\.at).max() ?? begun,
@@ -174,7 +176,7 @@ struct ConsistentPoint {
             skew.torn = Array(torn.prefix(100))
             context.log(
                 "Warning: \(torn.count) files were written to while they were copied, and may be of no use: "
-                    + torn.prefix(10).joined(separator: ", ") + (torn.count > 10 ? " and others" : "")
+                    + TornFiles.summary(of: torn)
                     + ". A consistent backup has each of them as it was at one moment.")
         }
         return skew

@@ -1,3 +1,4 @@
+import HoldfastEnvironments
 import HoldfastModel
 import HoldfastRepository
 
@@ -32,6 +33,7 @@ struct MountStaging {
     let mounts: [BackupSource.Mount]
     let session: BackupSession
     let staging: Staging
+    let time: any TimeSource
     let log: (String) -> Void
 
     /// Reads again what changed while everything was read, until the rest is small or stops becoming less.
@@ -52,18 +54,29 @@ struct MountStaging {
         } while rounds.wantsAnother(bytes: bytes, files: files)
     }
 
+    /// What a live mark keeps still; looked for before the first mark, because it takes its time.
+    func databases() -> [String: MountedDatabases] {
+        Dictionary(mounts.map { ($0.treePath, MountedDatabases(below: $0.directory)) }) { first, _ in first }
+    }
+
     /// Sets aside what changed in all mounts since they were read last.
     ///
     /// - Parameters:
     ///   - isHeld: nobody may write now; a file that changes all the same is an error.
+    ///   - databases: by the mount's path in the backup; they stand still while their mount is copied.
     ///   - taken: called with each mount's name as soon as its files are aside.
-    /// - Returns: the files that changed while they were copied, such as `ledger/files/data.sqlite`.
+    /// - Returns: the files that may be torn: they changed while they were copied, or are databases that did not stand
+    ///   still. Such as `ledger/files/data.sqlite`.
     @discardableResult
-    func mark(isHeld: Bool, taken: (String) -> Void) throws -> [String] {
+    func mark(
+        isHeld: Bool, databases: [String: MountedDatabases] = [:], taken: (String) -> Void
+    ) throws -> [String] {
         var torn: [String] = []
         let inUse = FilesInUse.now()
         for mount in mounts {
+            let still = databases[mount.treePath]?.hold(time: time)
             let staged = try stage(mount, inUse)
+            still?.release()
             taken("\(mount.app)/\(mount.path)")
             guard !isHeld || staged.unstable.isEmpty else {
                 throw HoldfastError(
@@ -72,7 +85,8 @@ struct MountStaging {
                         + staged.unstable.prefix(3).joined(separator: ", "),
                     hint: "Look for a process outside of the environment that writes into the mount")
             }
-            torn += staged.unstable.map { "\(mount.app)/\(mount.path)/\($0)" }
+            let files = TornFiles(unstable: staged.unstable, held: still?.held ?? [], missed: still?.missed ?? [])
+            torn += files.paths.map { "\(mount.app)/\(mount.path)/\($0)" }
         }
         return torn
     }

@@ -46,6 +46,27 @@ package struct LedgerSets: Sendable, Decodable {
         others.reduce(into: []) { $0.formUnion(Set(database).symmetricDifference($1.events)) }
     }
 
+    /// As the sample's configuration bounds its cron.
+    private static let cronSeconds = 60.0
+
+    /// Whether the run that wrote a cron's event may have been under way between two marks.
+    ///
+    /// It has no request whose times are known, but a number between those of requests: it was drawn after each lower
+    /// one was sent, and before any higher one had ended. Its event was everywhere when the cron's time was over.
+    ///
+    /// - Parameter answered: when requests that succeeded were sent and had ended, by id.
+    package func mayHaveRun(
+        cron event: Event, within skew: LiveSkew, answered: [String: (sentAt: Date, endedAt: Date)]
+    ) -> Bool {
+        for request in Set(places.values.reduce(database + file, +)) {
+            guard let times = answered[request.id] else { continue }
+            if request.number < event.number, times.sentAt > skew.lastMarkAt { return false }
+            let latestEnd = times.endedAt.addingTimeInterval(Self.cronSeconds)
+            if request.number > event.number, latestEnd < skew.firstMarkAt { return false }
+        }
+        return true
+    }
+
     /// Of all events that are in every place.
     package var idsEverywhere: Set<String> {
         others.reduce(databaseIDs) { $0.intersection($1.events.map(\.id)) }

@@ -52,12 +52,17 @@ enum Verdict {
         let between = load.outcomes.filter { $0.sentAt <= skew.lastMarkAt && $0.endedAt >= skew.firstMarkAt }
         let allowed = Set(between.map(\.id))
         let differing = ledger.differingEvents
-        // A cron's event has no request whose times are known.
-        let others = differing.filter { $0.kind != "cron" && !allowed.contains($0.id) }
+        let answered: [String: (sentAt: Date, endedAt: Date)] = Dictionary(
+            load.outcomes.filter(\.isAccepted).map { ($0.id, (sentAt: $0.sentAt, endedAt: $0.endedAt)) }
+        ) { first, _ in first }
+        let others = differing.filter { event in
+            event.kind == "cron"
+                ? !ledger.mayHaveRun(cron: event, within: skew, answered: answered) : !allowed.contains(event.id)
+        }
         guard others.isEmpty else {
             throw HoldfastError(
                 .damaged,
-                "events differ whose requests did not run within the skew of \(skew.milliseconds) ms: "
+                "events differ whose requests or crons did not run within the skew of \(skew.milliseconds) ms: "
                     + others.prefix(5).map(\.id).sorted().joined(separator: ", "))
         }
         return differing.count

@@ -1,4 +1,6 @@
 import Foundation
+import HoldfastDemo
+import HoldfastModel
 import Testing
 
 /// Short runs of what `make oracle` and `make bench-hold` do at length.
@@ -29,6 +31,27 @@ struct OracleTests {
         ] { #expect(figures?[key] as? Int == value, "\(key): \(said)") }
         #expect((figures?["requests_held"] as? Int ?? 0) > 0)
         #expect((figures?["services"] as? [String])?.count == 7)
+    }
+
+    @Test func `a cron's event may only differ in a live backup if the cron may have run between the marks`() throws {
+        let text = """
+            {"version": "1", "database": [[1, "a", "request"], [2, "cron-x", "cron"]], "file": [[3, "b", "request"]],
+             "places": {}, "tally": [], "duplicates": []}
+            """
+        let ledger = try JSONDecoder().decode(LedgerSets.self, from: Data(text.utf8))
+        let cron = try #require(ledger.database.first { $0.kind == "cron" })
+        func at(_ seconds: Double) -> Date { Date(timeIntervalSince1970: 1_000_000 + seconds) }
+        let skew = LiveSkew(firstMarkAt: at(100), lastMarkAt: at(101), order: [])
+        func may(_ lower: Double, _ higher: Double) -> Bool {
+            let answered = [
+                "a": (sentAt: at(lower), endedAt: at(lower + 1)), "b": (sentAt: at(higher - 1), endedAt: at(higher)),
+            ]
+            return ledger.mayHaveRun(cron: cron, within: skew, answered: answered)
+        }
+        #expect(may(99, 102) && may(50, 60))
+        // Drawn after the last mark; everywhere before the first one.
+        #expect(!may(102, 105) && !may(30, 39))
+        #expect(ledger.mayHaveRun(cron: cron, within: skew, answered: [:]))
     }
 
     @Test func `the benchmark of the hold gives a row with its keys, and drops no request`() throws {

@@ -11,12 +11,14 @@ struct ServiceKills {
         let phase: String
     }
 
-    /// Every service that keeps data at every phase; in the usual run all of them at once, once in a hold.
+    /// Every service that keeps data at every phase; in the usual run all of them and the caches at once, in a hold.
     private static var cases: [Case] {
-        guard Installation.runsLongTests else { return [Case(victims: LedgerServices.lasting, phase: "backup.frozen")] }
-        return LedgerServices.lasting.flatMap { victim in
-            HoldKills.phases.map { Case(victims: [victim], phase: $0) }
-        }
+        let all = Case(victims: LedgerServices.lasting + LedgerServices.caches, phase: "backup.frozen")
+        guard Installation.runsLongTests else { return [all] }
+        return [all]
+            + LedgerServices.lasting.flatMap { victim in
+                HoldKills.phases.map { Case(victims: [victim], phase: $0) }
+            }
     }
 
     @Test func `killed at any phase: the gate opens, nothing stays frozen or is lost, the next backup is good`() throws

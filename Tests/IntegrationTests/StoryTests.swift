@@ -109,11 +109,50 @@ struct Stories {
         return process
     }
 
-    @Test func `a live backup records its skew, names torn files, and restores without the code`() throws {
-        let installation = try Installation()
+    /// A worker that always writes to a database, and has another one for itself. At its start it says what it finds.
+    private static let notes = """
+        import os, sqlite3, time
+        folder = os.path.join(os.environ["PLATFORM_APP_DIR"], "files")
+        busy = sqlite3.connect(folder + "/busy.sqlite", isolation_level=None)
+        busy.execute("PRAGMA locking_mode=EXCLUSIVE")
+        busy.execute("BEGIN EXCLUSIVE")
+        busy.execute("CREATE TABLE IF NOT EXISTS note (text)")
+        busy.execute("COMMIT")
+        notes = sqlite3.connect(folder + "/notes.sqlite", isolation_level=None, timeout=60)
+        notes.execute("PRAGMA journal_mode=wal")
+        notes.execute("CREATE TABLE IF NOT EXISTS note (text)")
+        sound = notes.execute("PRAGMA integrity_check").fetchone()[0]
+        count = notes.execute("SELECT count(*) FROM note").fetchone()[0]
+        notes.execute("INSERT INTO note VALUES ('first')")
+        with open(folder + "/sound", "w") as file:
+            file.write(f"{sound}, {'some' if count else 'no'} rows")
+        while True:
+            notes.execute("INSERT INTO note VALUES (randomblob(2000))")
+            time.sleep(0.01)
+        """
+
+    private func deployWithNotes() throws -> Installation {
+        try Installation.withLedger { checkout in
+            try Self.notes.write(toFile: "\(checkout)/notes.py", atomically: true, encoding: .utf8)
+            try editConfiguration(checkout) { text in
+                text.replacingOccurrences(
+                    of: "    workers:\n",
+                    with: "    workers:\n      notes:\n        commands:\n"
+                        + "          start: \"exec /usr/bin/python3 notes.py\"\n")
+            }
+        }
+    }
+
+    @Test func `a live backup records its skew, has databases whole, names torn files, restores without the code`()
+        throws
+    {
+        let installation = try deployWithNotes()
         defer { installation.end() }
-        try installation.start()
-        try installation.deployLedger()
+        func sound() throws -> String? {
+            let mount = try #require(try installation.current().mounts["ledger"]?["files"])
+            return try? String(contentsOfFile: "\(installation.environmentDirectory)/\(mount)/sound", encoding: .utf8)
+        }
+        try #require(try installation.waitUntil(seconds: 30) { try sound() == "ok, no rows" })
         #expect(try installation.post("kept") == 201)
         let mount = try #require(try installation.current().mounts["ledger"]?["files"])
         let torn = "\(try installation.environmentDirectory)/\(mount)/torn"
@@ -136,5 +175,7 @@ struct Stories {
         #expect(skew.contains("order"), "\(skew)")
         // Where blocks are shared a copy is of one moment.
         #expect(shares || skew.contains("ledger/files/torn"), "\(skew)")
+        #expect(skew.contains("ledger/files/busy.sqlite") && !skew.contains("notes.sqlite"), "\(skew)")
+        #expect(try installation.waitUntil(seconds: 60) { try sound() == "ok, some rows" })
     }
 }

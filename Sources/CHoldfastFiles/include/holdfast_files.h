@@ -20,6 +20,11 @@ int holdfast_preallocate(int descriptor, off_t size);
 /// fcntl(F_SETFL): whether writes go past the page cache (O_DIRECT).
 int holdfast_set_direct(int descriptor, int is_direct);
 
+/// fcntl(F_OFD_SETLK): a lock for reading on a part of a file, without waiting. It belongs to the open file and ends
+/// with it. Returns 0, or -1 with errno.
+int holdfast_lock_for_reading(int descriptor, off_t start, off_t length);
+int holdfast_unlock(int descriptor, off_t start, off_t length);
+
 /// Writes back the whole file system that holds `descriptor`.
 int holdfast_syncfs(int descriptor);
 
