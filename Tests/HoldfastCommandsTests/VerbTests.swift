@@ -135,6 +135,11 @@ import Testing
                 == "GET /projects/shopshopshop2/activities?type=environment.backup"
                 + "&type=environment.backup.drill&count=10&state=pending&state=in_progress"
         )
+        let nothing = try await CommandFixture.run(
+            ["activity:log", "-a", "-p", "shopshopshop2", "--type", "nonsense*", "--result", "failure"],
+            replies: ReplyFixture.house)
+        let asked = nothing.calls.first { $0.contains("/activities?") } ?? ""
+        for part in ["type=nonsense", "count=1", "result=failure"] { #expect(asked.contains(part), "\(asked)") }
     }
 
     @Test func `project:create prints the id alone`() async throws {

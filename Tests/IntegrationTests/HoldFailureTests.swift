@@ -5,10 +5,6 @@ import Testing
 /// Holds that go wrong, and sites that come back: what other clients notice, and what is said of it.
 @Suite(.serialized)
 struct HoldFailures {
-    private func log(_ installation: Installation) throws -> String {
-        try installation.must("activity:log", "-p", installation.project, "-e", "main")
-    }
-
     /// Requests that went to processes that stand still would take until these are thawed, and longer.
     @Test func `serve stands still in a hold: processes are thawed first, then the gate opens, nobody gets an error`()
         throws
@@ -105,13 +101,13 @@ struct HoldFailures {
         #expect(try installation.post("while-away") == 201)
         let second = try backUp()
         #expect(try get(second, "degraded").contains("true"))
-        #expect(try log(installation).contains("cannot be reached"))
+        #expect(try installation.backupLog().contains("cannot be reached"))
         // Site-b finds the record of the deletion when it is back.
         try installation.must(
             "backup:delete", first, "--now", "-p", installation.project, "-e", "main", "-y")
         try manager.moveItem(atPath: away, toPath: site)
         let third = try backUp()
-        #expect(try log(installation).contains("Brought site-b up to date"))
+        #expect(try installation.backupLog().contains("Brought site-b up to date"))
         for backup in [second, third] { #expect(try get(backup, "degraded").contains("false")) }
         #expect(try installation.resticSnapshots(site: "site-a") == 2, "the deleted one came back")
         // Now the other one is lost, and everything is still there.

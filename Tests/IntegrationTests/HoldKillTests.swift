@@ -145,7 +145,7 @@ struct HoldKills {
         try installation.must("backup:create", "--live", "-p", installation.project, "-e", "main", "-y")
         #expect(try installation.backups().count == 1)
         try installation.must("backup:create", "--or-live", "-p", installation.project, "-e", "main", "-y")
-        let log = try installation.must("activity:log", "-p", installation.project, "-e", "main")
+        let log = try installation.backupLog()
         #expect(log.contains("Taking a live backup instead") && log.contains("GET /never, "), "\(log)")
         #expect(try installation.backups().count == 2)
     }
@@ -214,7 +214,7 @@ struct HoldKills {
         let (slowest, statuses) = prober.stop()
         #expect(statuses == [201])
         #expect(slowest < 15, "\(slowest) s")
-        let log = try installation.must("activity:log", "-p", installation.project, "-e", "main")
+        let log = try installation.backupLog()
         let list = try installation.must(
             "activity:list", "-p", installation.project, "-e", "main", "--type", "environment.backup", "--format",
             "csv", "--no-header", "-c", "state,result")

@@ -60,7 +60,7 @@ struct Services {
         let load = try Load(installation)
         Thread.sleep(forTimeInterval: 1)
         try installation.must("backup:create", "-p", installation.project, "-e", "main", "-y")
-        let log = try installation.must("activity:log", "-p", installation.project, "-e", "main")
+        let log = try installation.backupLog()
         let hold = try #require(log.split(separator: "\n").first { $0.contains("held ") }, "\(log)")
         #expect(hold.contains(", consistent"), "\(hold)")
         let result = try load.end()
@@ -148,7 +148,7 @@ struct Services {
         #expect(deployment.contains("network-storage:1.0"), "\(deployment)")
 
         try installation.must("backup:create", "-p", installation.project, "-e", "main", "-y")
-        let log = try installation.must("activity:log", "-p", installation.project, "-e", "main")
+        let log = try installation.backupLog()
         // This one, and the ledger's journal.
         #expect(log.components(separatedBy: "Pre-copied mount ").count == 3, "\(log)")
         #expect(try installation.post("later") == 201)

@@ -11,6 +11,10 @@ package struct ActivityOptions: ParsableArguments {
     @Flag(name: [.customShort("a"), .customLong("all")], help: "The latest of all environments of the project.")
     var all = false
 
+    @Option(help: "The latest of this type, such as environment.backup.")
+    var type: [String] = []
+
+    @OptionGroup var which: ActivityKindOptions
     @OptionGroup var selection: EnvironmentOptions
 
     package init() {}
@@ -41,7 +45,7 @@ extension Session {
     package func activity(_ options: ActivityOptions) async throws -> Resource<API.Activity> {
         let project = try await project(options.selection.project)
         if let id = options.id { return try await client.activity(id, of: project) }
-        var latest = ActivityFilter()
+        var latest = options.which.filter(types: options.type)
         latest.limit = 1
         let base: String
         if options.all {
@@ -50,7 +54,7 @@ extension Session {
             base = try await selection(options.selection, usesDefault: true).environment.link("self")
         }
         guard let found = try await client.activities(under: base, latest).first else {
-            throw HoldfastError(.notFound, "there are no activities yet")
+            throw HoldfastError(.notFound, "there is no such activity yet")
         }
         return found
     }

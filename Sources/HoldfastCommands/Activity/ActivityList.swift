@@ -17,27 +17,16 @@ package struct ActivityList: ClientCommand {
     @Option(name: [.customShort("t"), .customLong("type")], help: "Only this type, such as environment.backup.")
     var type: [String] = []
 
-    @Option(name: [.customShort("x"), .customLong("exclude-type")], help: "Not this type; '*' stands for any text.")
-    var excludeType: [String] = []
-
     @Option(help: ArgumentHelp("No more than so many.", valueName: "number"))
     var limit = 10
 
     @Option(help: ArgumentHelp("Only activities created at that time or before.", valueName: "time"))
     var start: String?
 
-    @Option(help: "Only this state: pending, in_progress, complete or cancelled.")
-    var state: [String] = []
-
-    @Option(help: "Only this result: success or failure.")
-    var result: String?
-
-    @Flag(name: [.customShort("i"), .customLong("incomplete")], help: "Only activities that are not over.")
-    var incomplete = false
-
     @Flag(name: [.customShort("a"), .customLong("all")], help: "Of all environments of the project.")
     var all = false
 
+    @OptionGroup var which: ActivityKindOptions
     @OptionGroup var selection: EnvironmentOptions
     @OptionGroup var table: TableOptions
     @OptionGroup package var global: GlobalOptions
@@ -48,12 +37,6 @@ package struct ActivityList: ClientCommand {
         guard (1...1000).contains(limit) else { throw ValidationError("--limit takes 1 to 1000, not \(limit)") }
         if let start, Self.time(start) == nil {
             throw ValidationError("'\(start)' in --start is not a time; use one such as 2026-01-31T12:00:00Z")
-        }
-        for state in state where ActivityState(rawValue: state) == nil {
-            throw ValidationError("'\(state)' is not a state; use pending, in_progress, complete or cancelled")
-        }
-        if let result, ActivityResult(rawValue: result) == nil {
-            throw ValidationError("'\(result)' is not a result; use success or failure")
         }
     }
 
@@ -81,28 +64,10 @@ package struct ActivityList: ClientCommand {
     }
 
     private func filter() -> ActivityFilter {
-        var filter = ActivityFilter()
-        filter.types = Self.types(type, excluding: excludeType)
-        filter.states = incomplete ? ["pending", "in_progress"] : state
-        filter.result = result
+        var filter = which.filter(types: type)
         filter.startsAt = start.flatMap(Self.time)
         filter.limit = limit
         return filter
-    }
-
-    /// What was asked for without what was excluded; wildcards stand for the types that are known.
-    static func types(_ wanted: [String], excluding: [String]) -> [String] {
-        let known = ActivityType.allCases.map(\.rawValue)
-        func expand(_ patterns: [String]) -> [String] {
-            patterns.flatMap { $0.split(separator: ",") }.map(String.init).flatMap { pattern in
-                guard let star = pattern.firstIndex(where: { $0 == "*" || $0 == "%" }) else { return [pattern] }
-                let (prefix, suffix) = (pattern[..<star], pattern[pattern.index(after: star)...])
-                return known.filter { $0.hasPrefix(prefix) && $0.hasSuffix(suffix) }
-            }
-        }
-        let excluded = Set(expand(excluding))
-        guard !wanted.isEmpty || !excluded.isEmpty else { return [] }
-        return (wanted.isEmpty ? known : expand(wanted)).filter { !excluded.contains($0) }
     }
 
     private static func time(_ text: String) -> Date? {
