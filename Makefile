@@ -68,12 +68,12 @@ fuzz: dependencies
 	$(SWIFT_BUILD) --product HoldfastProof
 	.build/$(CONFIGURATION)/HoldfastProof fuzz --seconds $(or $(SECONDS),120) --keep fuzz-findings
 
-# Every crash point, restic asked at every seventh; hundreds of rounds of killed and meeting processes; every service
-# killed at every phase of a backup.
+# Every crash point, restic asked at every seventh; hundreds of rounds of killed and meeting processes; the server, the
+# supervisor and every service killed at every phase of a backup.
 crash: dependencies
 	$(SWIFT_BUILD) --build-tests
 	HOLDFAST_LONG_TESTS=1 HOLDFAST_BINARY=$(abspath $(BINARY)) swift test -c $(CONFIGURATION) --skip-build --no-parallel \
-		--filter 'HoldfastRepositoryTests|ServiceKills'
+		--filter 'HoldfastRepositoryTests|HoldKills|ServiceKills'
 
 clean:
 	rm -rf .build

@@ -124,16 +124,17 @@ struct ConsistentPoint {
         let coordinator = HoldCoordinator(
             gate: house.gate, freezer: house.freezer, time: house.time,
             hint: "Try again when these have ended, or take a live backup with --live",
-            log: { [context] in context.log($0) })
+            log: { [context] in context.log($0) }, reached: house.reached)
         defer { session.resumeWork() }
         return try coordinator.hold(
             source.environment.id, limits: house.holdLimits, tries: &tries, closes: { session.pauseWork() }
         ) { scope in
-            house.reached(.backupFrozen)
             // A service must not stand still for a mark that is worth nothing any more.
             scope.whenLost { sessions.close() }
-            try mark(sessions, mounts, until: scope.end) { scope.marked($0) }
-            house.reached(.backupMarked)
+            let half = max(1, (sessions.all.count + mounts.mounts.count) / 2)
+            try mark(sessions, mounts, until: scope.end) { [reached = house.reached] name in
+                if scope.marked(name) == half { reached(.backupMarking) }
+            }
         }
     }
 

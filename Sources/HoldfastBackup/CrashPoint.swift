@@ -3,10 +3,16 @@ package enum CrashPoint: String, Sendable, CaseIterable {
     /// The catalogue has the project, and nothing else has been made for it.
     case projectRecorded = "project.recorded"
     case backupPreCopied = "backup.pre-copied"
+    /// In the hold: nothing is under way behind the gate, nothing is frozen.
+    case backupDrained = "backup.drained"
     /// In the hold: everything is frozen, no mark is taken.
     case backupFrozen = "backup.frozen"
+    /// In the hold: half of the marks are taken, the others are under way.
+    case backupMarking = "backup.marking"
     /// In the hold: all marks are taken.
     case backupMarked = "backup.marked"
+    /// In the hold: the processes run, the gate is closed.
+    case backupThawed = "backup.thawed"
     case backupReleased = "backup.released"
     /// The snapshot object is on the sites, the catalogue does not know of it.
     case backupStored = "backup.stored"

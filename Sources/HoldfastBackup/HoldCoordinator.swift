@@ -43,9 +43,15 @@ package final class HoldScope: Sendable {
     }
 
     /// Records that the mark of a service or a mount was taken now.
-    package func marked(_ name: String) {
+    ///
+    /// - Returns: how many are taken, with this one.
+    @discardableResult
+    package func marked(_ name: String) -> Int {
         let at = elapsedMilliseconds
-        marks.withLock { $0[name] = at }
+        return marks.withLock { marks in
+            marks[name] = at
+            return marks.count
+        }
     }
 
     var elapsedMilliseconds: Double { Double(time.monotonicNanoseconds() - start) / 1_000_000 }
@@ -69,16 +75,20 @@ package struct HoldCoordinator: Sendable {
     private let hint: String
     /// Takes lines for people.
     private let log: @Sendable (String) -> Void
+    /// Called before and after each step of a hold that freezes, for tests of crashes.
+    private let reached: @Sendable (CrashPoint) -> Void
 
     package init(
         gate: any RequestGate, freezer: any ProcessFreezer, time: any TimeSource,
-        hint: String = "Try again when these have ended", log: @escaping @Sendable (String) -> Void = { _ in }
+        hint: String = "Try again when these have ended", log: @escaping @Sendable (String) -> Void = { _ in },
+        reached: @escaping @Sendable (CrashPoint) -> Void = { _ in }
     ) {
         self.hint = hint
         self.gate = gate
         self.freezer = freezer
         self.time = time
         self.log = log
+        self.reached = reached
     }
 
     /// Runs `body` while nothing of the environment moves.
@@ -113,14 +123,18 @@ package struct HoldCoordinator: Sendable {
         do {
             var evidence = HoldEvidence(epoch: gateHold.epoch, closedAt: time.now())
             evidence.drainedAtMilliseconds = try drain(gateHold, freeze, keeper, limits, scope, &tries)
+            reached(.backupDrained)
             let frozen = try freeze.freeze()
             evidence.frozenAtMilliseconds = scope.elapsedMilliseconds
             evidence.freezeMethod = frozen.method
             evidence.workersFrozenInPlace = frozen.workersFrozenInPlace
+            reached(.backupFrozen)
             try body(scope)
+            reached(.backupMarked)
             evidence.marksAtMilliseconds = scope.recordedMarks
             // Thaw before the gate opens: a released request must find a running app.
             try keeper.thaw()
+            reached(.backupThawed)
             evidence.add(try keeper.release(), keeper.loss)
             tries.heldMilliseconds += evidence.heldForMilliseconds
             evidence.tries = tries.count

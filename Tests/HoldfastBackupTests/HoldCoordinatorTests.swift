@@ -55,6 +55,27 @@ struct HoldCoordinatorTests {
         #expect(evidence.marksAtMilliseconds.keys.sorted() == ["db"])
     }
 
+    @Test func `a hold says between its steps where it is, and counts marks that are taken at the same time`() throws {
+        let trace = trace
+        let coordinator = HoldCoordinator(
+            gate: ScriptedGate(trace: trace), freezer: ScriptedFreezer(trace: trace), time: ManualTime(),
+            reached: { trace.add($0.rawValue) })
+        _ = try hold(coordinator) { scope in
+            let work = (0..<20).map { number -> @Sendable () throws -> Int in { scope.marked("mount \(number)") } }
+            #expect(try inParallel(work).sorted() == Array(1...20))
+            trace.add("marked")
+        }
+        let drained = try #require(trace.all.firstIndex(of: "backup.drained"))
+        #expect(Set(["gate closed", "drained", "quiesced"]).isSubset(of: trace.all[..<drained]))
+        let ignored: Set = ["renewed", "freeze renewed"]
+        let order = trace.all[drained...].filter { !ignored.contains($0) }
+        #expect(
+            order == [
+                "backup.drained", "frozen", "backup.frozen", "marked", "backup.marked", "thawed", "backup.thawed",
+                "gate open", "freeze ended", "abandoned",
+            ])
+    }
+
     @Test func `a request that does not end fails the hold with its name, nothing is frozen, and the gate opens`() {
         let blocked = coordinator { gate, _ in gate.drain = .blocked(by: [request(3, milliseconds: 12_400)]) }
         var marked = false

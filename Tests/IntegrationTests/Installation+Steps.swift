@@ -25,7 +25,6 @@ extension Installation {
     /// - Parameter settings: changes to `settings.json`.
     func begin(_ verb: String..., stoppingAt point: String, settings: [String: Int]? = nil) throws {
         killServer()
-        try? FileManager.default.removeItem(atPath: "\(home)/go-on")
         try start(stopAt: point, settings: settings)
         let arguments = verb + ["-p", project, "-e", "main", "-y", "--no-wait"]
         let outcome = try Self.run(Self.binary, arguments, environment: ["HOLDFAST_HOME": home])
@@ -41,6 +40,9 @@ extension Installation {
         return !list.isEmpty && list.split(separator: "\n").allSatisfy { $0 == "complete" }
     }
 
-    /// Lets the server go on from the point at which it stands.
-    func goOn() { FileManager.default.createFile(atPath: "\(home)/go-on", contents: nil) }
+    /// Lets the server go on from the point at which it stands, or is stopped.
+    func goOn() {
+        FileManager.default.createFile(atPath: "\(home)/go-on", contents: nil)
+        signalServer(SIGCONT)
+    }
 }

@@ -79,6 +79,8 @@ final class Installation: @unchecked Sendable {
         variables["HOLDFAST_STOP_AT"] = stopAt
         standsAt = stopAt
         process.environment = variables
+        // Else a point would be taken for reached, or not stood at, because an earlier server was there.
+        for file in ["stopped-at", "go-on"] { try? FileManager.default.removeItem(atPath: "\(home)/\(file)") }
         let log = "\(home)/serve.log"
         if !FileManager.default.fileExists(atPath: log) { FileManager.default.createFile(atPath: log, contents: nil) }
         let handle = FileHandle(forWritingAtPath: log)
@@ -129,6 +131,13 @@ final class Installation: @unchecked Sendable {
             throw Unexpected("the point was not reached: \(tail("serve.log"))")
         }
         try FileManager.default.removeItem(atPath: file)
+        guard standsAt == "backup.marking" else { return }
+        // Here all of it stops, just after it has said so.
+        let isStopped = try waitUntil(seconds: 20) {
+            let process = "\(server?.processIdentifier ?? 0)"
+            return try Self.run("/bin/ps", ["-o", "state=", "-p", process]).output.hasPrefix("T")
+        }
+        guard isStopped else { throw Unexpected("the server did not stop: \(tail("serve.log"))") }
     }
 
     // MARK: The command line
