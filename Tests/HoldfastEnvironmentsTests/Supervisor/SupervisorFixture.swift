@@ -75,12 +75,12 @@ final class SupervisedPlayground {
                 c, _ = s.accept(); c.close()
             except OSError: pass
         """
-    /// A worker that counts, and can be asked to stand still unless it is told to be deaf.
+    /// A worker that counts, and can be asked to stand still unless it is told to be deaf, or busy.
     static let worker = """
         import os, signal, socket, time
         quiet = False
         def on(*_):
-            global quiet; quiet = True
+            global quiet; quiet = not os.path.exists('busy')
         def off(*_):
             global quiet; quiet = False
         if not os.path.exists('deaf'):
