@@ -11,6 +11,8 @@ package struct MariaDBAdapter: ServiceAdapter {
     package struct Options: Sendable {
         /// For each statement of the mark.
         package var fenceTimeout: Duration = .seconds(3)
+        /// For asking, in the hold, what has kept a mark waiting that failed.
+        package var blockersTimeout: Duration = .seconds(1)
         /// The longest that the server stands still while its changed files are copied.
         package var frozenTimeout: Duration = .seconds(10)
         /// For anything else that is asked of the server.
