@@ -83,7 +83,7 @@ import Testing
         let message = error?.message ?? ""
         #expect(message.contains("(process \(transaction)), open for "), "\(message)")
         #expect(message.contains("(process \(statement)), running for "), "\(message)")
-        #expect(!"\(String(describing: error))".contains("confidential"))
+        #expect(!String(describing: error).contains("confidential"))
         // What it waited for is still there, and the service goes on.
         try client.write(2)
         #expect(try client.events() == [1, 2])

@@ -35,6 +35,7 @@ struct ScriptService: ServiceAdapter {
     var stopSignal: Int32 { SIGINT }
     func serverVersion(_ instance: ServiceInstance) throws -> String { "1.0" }
     func preflight(_ instance: ServiceInstance) throws -> ServicePreflight { ServicePreflight() }
+    func forecast(_ instance: ServiceInstance) throws -> ServiceForecast { ServiceForecast(method: "none", mark: "") }
 
     func beginBackup(_ instance: ServiceInstance, label: String) throws -> any ServiceBackupSession {
         throw HoldfastError(.unsupported, "a script has no backups")

@@ -87,6 +87,13 @@ package struct MariaDBAdapter: ServiceAdapter {
         try MariaDBPreflight(adapter: self, instance: instance).run()
     }
 
+    package func forecast(_ instance: ServiceInstance) throws -> ServiceForecast {
+        ServiceForecast(
+            method: "physical",
+            mark: "read before; in the hold commits are kept out, which waits for statements that run, and it stands "
+                + "still while files that changed are set aside", setsFilesAside: true)
+    }
+
     package func beginBackup(_ instance: ServiceInstance, label: String) throws -> any ServiceBackupSession {
         try MariaDBBackup.begin(instance, adapter: self)
     }
