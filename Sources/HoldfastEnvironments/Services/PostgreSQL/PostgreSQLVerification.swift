@@ -118,15 +118,13 @@ struct PostgreSQLVerification {
             try session.query("CREATE EXTENSION amcheck SCHEMA holdfast_amcheck", timeout: timeout)
         }
         try session.query("SELECT set_config('search_path', $1, true)", [schema], timeout: timeout)
-        let result: String
         do {
             let checked = try checkIndexes(session, database: database)
-            result = "\(checked) indexes are sound"
+            try session.query("ROLLBACK", timeout: timeout)
+            return warnings + ["database \(database) has \(relations) relations; \(checked) indexes are sound"]
         } catch let error as HoldfastError where error.code == .damaged && !warnings.isEmpty {
-            result = "\(error)"
+            return warnings + ["warning: \(error)"]
         }
-        try session.query("ROLLBACK", timeout: timeout)
-        return warnings + ["database \(database) has \(relations) relations; \(result)"]
     }
 
     private func checkIndexes(_ session: PostgreSQLSession, database: String) throws -> Int {
