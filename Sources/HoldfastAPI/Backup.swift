@@ -115,6 +115,8 @@ extension API {
         package var mounts: [Mount]
         /// Names of the services that would be marked.
         package var services: [String]
+        /// How each of them would be stored; null from servers that do not say it.
+        @Nullable package var serviceMarks: [Service]?
         /// What the last consistent backups held, in milliseconds; null without any.
         @Nullable package var holdMilliseconds: Double?
         @Nullable package var longestHoldMilliseconds: Double?
@@ -136,10 +138,28 @@ extension API {
             }
         }
 
+        package struct Service: Codable, Sendable {
+            package var name: String
+            /// `physical`, `frozen` or `empty`.
+            package var method: String
+            /// What its mark does and costs in the hold, for people.
+            package var mark: String
+            /// What changed of its files is shared with the copy, and not copied; null if no files are set aside.
+            @Nullable package var shared: Bool?
+
+            package init(name: String, method: String, mark: String, shared: Bool?) {
+                self.name = name
+                self.method = method
+                self.mark = mark
+                self.shared = shared
+            }
+        }
+
         /// - Parameter holds: how long the last consistent backups held, in milliseconds.
-        package init(mounts: [Mount], services: [String], holds: [Double]) {
+        package init(mounts: [Mount], services: [Service], holds: [Double]) {
             self.mounts = mounts
-            self.services = services
+            self.services = services.map(\.name)
+            serviceMarks = services
             self.holds = holds.count
             holdMilliseconds = holds.isEmpty ? nil : holds.sorted()[(holds.count - 1) / 2]
             longestHoldMilliseconds = holds.max()

@@ -9,9 +9,16 @@ package struct BackupForecast: Sendable {
 
     /// Each mount's app and path, such as `ledger/files`, and how it would be staged.
     package let mounts: [(name: String, staging: StagingForecast)]
-    package let services: [String]
+    package let services: [Service]
     /// How long the last consistent backups held, in milliseconds.
     package let holds: [Double]
+
+    package struct Service: Sendable {
+        package let name: String
+        package let way: ServiceForecast
+        /// Whether what is set aside of its files shares their blocks; nil if nothing is.
+        package let isShared: Bool?
+    }
 
     /// - Throws: `conflict` if the environment is not active or nothing is deployed in it.
     package init(environment: Environment, house: House) throws {
@@ -22,7 +29,13 @@ package struct BackupForecast: Sendable {
             let own = try staging.directory(forService: mount.app)
             return ("\(mount.app)/\(mount.path)", try StagingForecast(of: mount.directory, into: own))
         }
-        services = source.services.keys.sorted()
+        services = try source.services.sorted { $0.key < $1.key }.map { name, instance -> Service in
+            let way = try ServiceAdapters.adapter(for: instance.type).forecast(instance)
+            guard way.setsFilesAside else { return Service(name: name, way: way, isShared: nil) }
+            let own = try staging.directory(forService: name)
+            let forecast = try StagingForecast(of: instance.dataDirectory, into: own)
+            return Service(name: name, way: way, isShared: forecast.isShared)
+        }
         holds = try house.catalogue.backups(of: environment.id).filter(\.safe).prefix(Self.experience)
             .compactMap { $0.hold?.heldForMilliseconds }
     }

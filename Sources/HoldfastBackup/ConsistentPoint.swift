@@ -60,6 +60,7 @@ struct ConsistentPoint {
             manifest.services[name] = ServiceManifest(
                 type: source.current.services[name]?.type ?? "", serverVersion: sessions.versions[name] ?? "",
                 method: service.method, path: "/services/\(name)", mark: [:], bytes: statistics.bytes)
+            manifest.services[name]?.databases = service.databases
             done += 1
             context.log("Pre-copied service \(name): \(statistics.summary)")
             let damage = service.damage()

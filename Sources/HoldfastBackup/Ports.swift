@@ -113,7 +113,8 @@ package protocol ProcessFreezer: Sendable {
 ///
 /// Everything here may be called from several threads.
 package protocol FreezeLease: Sendable {
-    /// Asks workers with a quiesce signal to finish their unit of work; answers who did not say so in time.
+    /// Asks workers with a quiesce signal to finish their unit of work; answers, for people, who did not say so in time
+    /// and which crons still run, and for how long.
     func quiesce(timeout: Duration) throws -> [String]
     func freeze() throws -> FreezeOutcome
     /// Renews the lease, to end at `until` at the latest: nanoseconds of the machine's monotonic clock.

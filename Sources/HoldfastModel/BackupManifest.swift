@@ -57,6 +57,9 @@ public struct ServiceManifest: Sendable, Codable, Hashable {
     public var bytes: Int64
     /// Damage that the service's files had when they were copied, for people; nil if none was found.
     public var damage: [String]?
+    /// What its databases need of the machine that they are restored on, by name; nil if the service does not say it,
+    /// and in old backups.
+    public var databases: [String: DatabaseManifest]?
 
     public init(
         type: String, serverVersion: String, method: String, path: String, mark: [String: String], bytes: Int64
@@ -67,6 +70,20 @@ public struct ServiceManifest: Sendable, Codable, Hashable {
         self.path = path
         self.mark = mark
         self.bytes = bytes
+    }
+}
+
+/// What one database needs of the machine, beside its server.
+public struct DatabaseManifest: Sendable, Codable, Hashable {
+    /// Extensions by name, with their versions.
+    public var extensions: [String: String]
+    /// Collations of its indexes by name, with the versions of the libraries that ordered them; `default` is the
+    /// database's own. Those that order by bytes have no version, and are not named.
+    public var collations: [String: String]
+
+    public init(extensions: [String: String], collations: [String: String]) {
+        self.extensions = extensions
+        self.collations = collations
     }
 }
 

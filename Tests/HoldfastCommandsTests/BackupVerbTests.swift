@@ -22,16 +22,26 @@ import Testing
     func `backup:create --dry-run says how the point would be taken, and asks for nothing`(known: Bool) async throws {
         var replies = ReplyFixture.house
         let holds = known ? #""hold_milliseconds":60.4,"longest_hold_milliseconds":90,"holds":3"# : #""holds":0"#
+        // Older servers say only who is marked.
+        let marks =
+            known
+            ? #""service_marks":[{"name":"db","method":"physical","mark":"in the hold a restore point"},"#
+                + #"{"name":"queue","method":"frozen","mark":"set aside","shared":false}],"# : ""
         let mounts =
             #"[{"name":"ledger/files","watched":true,"shared":false},"#
             + #"{"name":"ledger/media","watched":false,"shared":true}]"#
         replies["GET \(base)/backup"] = .init(
-            200, #"{"allowed":true,"mounts":\#(mounts),"services":["db"],\#(holds)}"#)
+            200, #"{"allowed":true,"mounts":\#(mounts),"services":["db","queue"],\#(marks)\#(holds)}"#)
         let run = try await CommandFixture.run(["backup:create", "--dry-run"] + where_, replies: replies)
         #expect(run.status == .success)
-        #expect(run.out.contains("mount ledger/files: files that the kernel tells were touched are copied aside\n"))
-        #expect(run.out.contains("those that changed are shared with a copy\n"))
-        #expect(run.out.contains("service db: "))
+        #expect(run.out.contains("mount ledger/files: files that the kernel tells were touched are copied aside as a "))
+        #expect(run.out.contains("those that changed are shared with a copy (reflink)\n"))
+        #expect(
+            run.out.contains(
+                known
+                    ? "service db: physical, in the hold a restore point\n"
+                        + "service queue: frozen, set aside as whole copies (no reflink)\n"
+                    : "service db: read before, marked in the hold, completed after it\nservice queue: read before"))
         #expect(
             run.out.contains(
                 known

@@ -162,6 +162,10 @@ import Testing
             // What a backup would do, for --dry-run.
             #expect(allowed.json["hold_milliseconds"] == 60 && allowed.json["longest_hold_milliseconds"] == 90)
             #expect(allowed.json["services"] == ["db"])
+            let marks: JSONValue = [
+                ["name": "db", "method": "physical", "mark": "a restore point", "shared": nil]
+            ]
+            #expect(allowed.json["service_marks"] == marks)
             let refused = try await client.get(bench.path("/environments/main/backup"), as: "viewer")
             #expect(refused.status == 403)
             #expect(refused.message.contains("viewer"))

@@ -40,7 +40,9 @@ final class RecordingOperations: Operations {
     func backupForecast(of environment: Environment) throws -> API.BackupForecast {
         API.BackupForecast(
             mounts: [API.BackupForecast.Mount(name: "ledger/files", watched: true, shared: false)],
-            services: ["db"], holds: [90, 30, 60])
+            services: [
+                API.BackupForecast.Service(name: "db", method: "physical", mark: "a restore point", shared: nil)
+            ], holds: [90, 30, 60])
     }
 
     func siteStates(of project: ProjectID) -> [SiteState] { states.withLock { $0 } }

@@ -131,12 +131,15 @@ struct BackupExpectation {
     let lines: [String]
 
     init(_ forecast: API.BackupForecast, live: Bool) {
-        var lines = forecast.services.map { "service \($0): read before, marked in the hold, completed after it" }
+        var lines =
+            forecast.serviceMarks?.map(Self.line)
+            ?? forecast.services.map { "service \($0): read before, marked in the hold, completed after it" }
         lines += forecast.mounts.map { mount in
             let found =
                 mount.watched
                 ? "files that the kernel tells were touched" : "every file is looked at, and those that changed"
-            return "mount \(mount.name): \(found) are " + (mount.shared ? "shared with a copy" : "copied aside")
+            return "mount \(mount.name): \(found) are "
+                + (mount.shared ? "shared with a copy (reflink)" : "copied aside as a whole (no reflink)")
         }
         if live {
             lines.append("a live backup holds no requests")
@@ -148,5 +151,10 @@ struct BackupExpectation {
             lines.append("expected hold: unknown, there is no consistent backup of this environment yet")
         }
         self.lines = live ? lines.map { $0.replacingOccurrences(of: "in the hold", with: "while it runs") } : lines
+    }
+
+    private static func line(_ service: API.BackupForecast.Service) -> String {
+        let aside = service.shared.map { $0 ? " by sharing their blocks (reflink)" : " as whole copies (no reflink)" }
+        return "service \(service.name): \(service.method), \(service.mark)" + (aside ?? "")
     }
 }

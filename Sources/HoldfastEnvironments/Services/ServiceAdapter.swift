@@ -46,6 +46,9 @@ package protocol ServiceAdapter: Sendable {
     /// - Throws: what makes a backup impossible, with the reason.
     func preflight(_ instance: ServiceInstance) throws -> ServicePreflight
 
+    /// How a backup would store the service, without asking it.
+    func forecast(_ instance: ServiceInstance) throws -> ServiceForecast
+
     /// Begins a backup: from now on the session's data directory may be copied while the service runs.
     ///
     /// - Parameters:
@@ -70,6 +73,25 @@ package protocol ServiceAdapter: Sendable {
 
 extension ServiceAdapter {
     package var signalsAll: Bool { false }
+}
+
+/// How a backup would store a service.
+package struct ServiceForecast: Sendable, Hashable {
+    /// As `ServiceBackupSession.method` will be.
+    package let method: String
+    /// What is done with the service before, in and after the hold, and what it costs the hold, for people.
+    package let mark: String
+    /// Whether changed files of its data directory are set aside in the hold.
+    package let setsFilesAside: Bool
+
+    package init(method: String, mark: String, setsFilesAside: Bool = false) {
+        self.method = method
+        self.mark = mark
+        self.setsFilesAside = setsFilesAside
+    }
+
+    /// Of a service that keeps nothing.
+    static let empty = ServiceForecast(method: "empty", mark: "nothing of it is stored, and its mark costs nothing")
 }
 
 /// What a look at a service before its backup has found.

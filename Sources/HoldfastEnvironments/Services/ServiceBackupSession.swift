@@ -10,6 +10,10 @@ package protocol ServiceBackupSession: AnyObject, Sendable {
     /// How the service is stored, for `ServiceManifest.method`: `physical`, `frozen` or `empty`.
     var method: String { get }
 
+    /// What its databases need of the machine that they are restored on, for `ServiceManifest.databases`; asked when the
+    /// backup begins.
+    var databases: [String: DatabaseManifest]? { get }
+
     /// Absolute path of the directory to copy. Its files may change and vanish while they are copied.
     var dataDirectory: String { get }
 
@@ -47,6 +51,8 @@ package protocol ServiceBackupSession: AnyObject, Sendable {
 
 extension ServiceBackupSession {
     package var method: String { "physical" }
+
+    package var databases: [String: DatabaseManifest]? { nil }
 
     package func damage() -> [String] { [] }
 

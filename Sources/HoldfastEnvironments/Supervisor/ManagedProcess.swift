@@ -87,6 +87,12 @@ final class ManagedProcess: Sendable {
     var phase: SupervisedProcess.Phase { state.read { $0.phase } }
     var hasEnded: Bool { phase == .ended }
     var lastExit: ProcessStatus? { state.read { $0.lastExit } }
+    /// Since it was started, or taken over from another supervisor; nil if it does not run.
+    var age: Duration? {
+        let started = state.read { $0.startedAt }
+        guard started > 0 else { return nil }
+        return .nanoseconds(Int64(clamping: surroundings.time.monotonicNanoseconds() - started))
+    }
     var howItEnded: String { lastExit?.description ?? "it could not be started" }
 
     var description: SupervisedProcess {

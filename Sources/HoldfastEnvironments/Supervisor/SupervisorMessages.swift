@@ -54,7 +54,8 @@ struct EmptyAnswer: Codable {}
 package struct QuiesceResult: Sendable, Codable, Hashable {
     /// Workers that said so.
     package var quiesced: [String]
-    /// What did not come to an end in time, for people: `worker ledger.tally`, `cron ledger.stamp`.
+    /// What did not come to an end in time, and for how long, for people: `worker ledger.tally, asked to stand still
+    /// 5.0 s ago`, `cron ledger.stamp, running for 12.4 s`. Older supervisors say only who.
     package var late: [String]
 }
 

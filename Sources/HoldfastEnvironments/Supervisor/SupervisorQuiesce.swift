@@ -62,10 +62,10 @@ extension Supervisor {
             }
         }
         let quiesced = state.read { $0.quiesced }
-        let late = waiting.filter { !quiesced.contains($0.key) && !$0.process.hasEnded }.map(\.process)
+        let late = waiting.filter { !quiesced.contains($0.key) && !$0.process.hasEnded }
         return QuiesceResult(
             quiesced: waiting.filter { quiesced.contains($0.key) }.map(\.process.record.title).sorted(),
-            late: (late + runningCrons()).map(\.record.title).sorted())
+            late: (late.map(\.lateness) + runningCrons().map(\.lateness)).sorted())
     }
 
     /// Makes everything of the frozen set stand still.
@@ -130,16 +130,29 @@ private struct QuiescingWorker {
     let process: ManagedProcess
     let deadline: Deadline
     private let quiesce: QuiesceConfiguration
+    private let time: any TimeSource
     private(set) var isAsked = false
+    /// When it was asked, or while it was not, since when that is tried: nanoseconds of the monotonic clock.
+    private var since: UInt64
 
     init(_ process: ManagedProcess, _ quiesce: QuiesceConfiguration, _ limit: Deadline, _ time: any TimeSource) {
         self.process = process
         self.quiesce = quiesce
+        self.time = time
+        since = time.monotonicNanoseconds()
         let own = Deadline(after: .seconds(quiesce.timeoutSeconds), time: time)
         deadline = own.millisecondsLeft < limit.millisecondsLeft ? own : limit
     }
 
     var key: String { process.key }
+
+    /// What to say of it if it does not stand still.
+    var lateness: String {
+        let waited = Duration.nanoseconds(Int64(clamping: time.monotonicNanoseconds() - since)).text
+        return process.record.title
+            + (isAsked
+                ? ", asked to stand still \(waited) ago" : ", without a handler for its quiesce signal for \(waited)")
+    }
 
     /// Sends the signal to who has a handler for it: the shell around a command would die of it, and so would a worker
     /// that has only just begun to start.
@@ -149,7 +162,9 @@ private struct QuiescingWorker {
         for member in able {
             try freeze.quiesce(hold, member, signal: quiesce.signalNumber, resume: quiesce.resumeNumber)
         }
-        isAsked = !able.isEmpty
+        guard !able.isEmpty else { return }
+        isAsked = true
+        since = time.monotonicNanoseconds()
     }
 
     /// The processes nearest to the leader that handle a signal; none below one that does.
@@ -165,4 +180,14 @@ private struct QuiescingWorker {
         }
         return found
     }
+}
+
+extension ManagedProcess {
+    /// What to say of a cron that does not end.
+    fileprivate var lateness: String { record.title + (age.map { ", running for \($0.text)" } ?? ", being started") }
+}
+
+extension Duration {
+    /// For people: `12.4 s`.
+    fileprivate var text: String { "\(Double(wholeMilliseconds / 100) / 10) s" }
 }

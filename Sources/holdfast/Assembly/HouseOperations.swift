@@ -50,7 +50,11 @@ struct HouseOperations: Operations {
         return API.BackupForecast(
             mounts: forecast.mounts.map {
                 API.BackupForecast.Mount(name: $0.name, watched: $0.staging.isWatched, shared: $0.staging.isShared)
-            }, services: forecast.services, holds: forecast.holds)
+            },
+            services: forecast.services.map {
+                API.BackupForecast.Service(
+                    name: $0.name, method: $0.way.method, mark: $0.way.mark, shared: $0.isShared)
+            }, holds: forecast.holds)
     }
 
     func deleteProject(_ id: ProjectID, withProduction: Bool) throws -> [String] {

@@ -185,6 +185,43 @@ import Testing
         #expect(try FileManager.default.contentsOfDirectory(atPath: staging).isEmpty)
     }
 
+    @Test func `a backup says what its databases need, and a restore what of that is not here`() throws {
+        let fixture = try PostgreSQLFixture()
+        let source = try fixture.instance(1)
+        _ = try fixture.start(source)
+        let inside = try fixture.superuser(source, database: "main")
+        for statement in [
+            "CREATE COLLATION public.swedish (provider = icu, locale = 'sv-SE')",
+            "CREATE TABLE public.names (name text COLLATE public.swedish PRIMARY KEY)",
+            "INSERT INTO public.names VALUES ('z'), (chr(228))",
+        ] { try inside.query(statement, timeout: .seconds(30)) }
+        let version = try inside.value(
+            "SELECT collversion FROM pg_collation WHERE collname = 'swedish'", timeout: .seconds(30))
+        let session = try fixture.adapter.beginBackup(source, label: "needs")
+        let needs = try #require(session.databases?["main"])
+        session.close()
+        #expect(needs.collations["swedish"] == version)
+        #expect(needs.extensions["plpgsql"] != nil)
+        try expectNothingLeft(fixture, source)
+
+        // As from a machine whose library had another order, in which the index is, and with an extension that is not here.
+        for statement in [
+            "UPDATE pg_collation SET collversion = '1.0', colliculocale = 'de-DE' WHERE collname = 'swedish'",
+            "UPDATE pg_extension SET extname = 'gone' WHERE extname = 'plpgsql'",
+        ] { try inside.query(statement, timeout: .seconds(30)) }
+        let target = try fixture.instance(2)
+        let backup = try take(fixture, source, into: target)
+        try fixture.adapter.prepareRestore(target, manifest: backup)
+        try fixture.launch(target)
+        let lines = try fixture.adapter.verify(target)
+        let warnings = lines.filter { $0.hasPrefix("warning: ") }
+        #expect(warnings.count == 3, "\(lines)")
+        #expect(warnings.contains { $0.contains("index of database 'main'") })
+        #expect(warnings.contains { $0.contains("collation swedish") && $0.contains("version \(version) here") })
+        #expect(warnings.contains { $0.contains("extension gone 1.0") })
+        #expect(lines.contains { $0.hasPrefix("database postgres") && $0.contains("sound") })
+    }
+
     @Test func `a tablespace outside of the data directory is refused by name`() throws {
         let fixture = try PostgreSQLFixture()
         let source = try fixture.instance(1)

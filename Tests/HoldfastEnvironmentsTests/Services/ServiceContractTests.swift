@@ -88,6 +88,8 @@ import Testing
         writer.pause()
         #expect(try fixture.client(endpoint).events() == Array(1...writer.committed))
         try Self.expectNothingLeft(source)
+        // What a backup would have said of itself before.
+        #expect(try fixture.adapter.forecast(source).method == backup.method)
 
         #expect(!FileManager.default.fileExists(atPath: target.dataDirectory + "/scratch"))
 

@@ -56,6 +56,39 @@ import Testing
         #expect(try client.events() == [1, 2])
     }
 
+    @Test func `a mark of MariaDB that is kept waiting names what was open, and no statement's text`() throws {
+        let fixture = try ContractFixture(try kind("mariadb"))
+        var source = try fixture.instance()
+        let client = try fixture.client(try fixture.start(&source))
+        try client.write(1)
+        var options = MariaDBAdapter.Options()
+        options.blockersTimeout = .seconds(30)
+        let session = try MariaDBAdapter(options: options).beginBackup(source, label: "late")
+        defer { session.close() }
+        let patience = Duration.seconds(60)
+        let (other, busy) = (try MariaDBAdapter().session(source), try MariaDBAdapter().session(source))
+        defer { other.close() }
+        try other.query("START TRANSACTION", timeout: patience)
+        try other.query("REPLACE INTO holdfast.marks VALUES (1, 'confidential')", timeout: patience)
+        let (transaction, statement) = (other.number, busy.number)
+        Thread { _ = try? busy.query("SELECT SLEEP(120), 'confidential'", timeout: .seconds(150)) }.start()
+        defer { busy.close() }
+        try waitUntil("the statement runs") {
+            try other.value(
+                "SELECT COUNT(*) FROM information_schema.processlist WHERE id = \(statement) AND command = 'Query'",
+                timeout: patience) == "1"
+        }
+        let error = #expect(throws: HoldfastError.self) { try session.mark(until: nil) }
+        #expect(error?.code == .timedOut)
+        let message = error?.message ?? ""
+        #expect(message.contains("(process \(transaction)), open for "), "\(message)")
+        #expect(message.contains("(process \(statement)), running for "), "\(message)")
+        #expect(!String(describing: error).contains("confidential"))
+        // What it waited for is still there, and the service goes on.
+        try client.write(2)
+        #expect(try client.events() == [1, 2])
+    }
+
     private func kind(_ name: String) throws -> ContractKind {
         try #require(ContractKind.all.first { $0.type.hasPrefix(name) })
     }

@@ -91,17 +91,26 @@ private var methods: [[FreezeMethod]] { geteuid() == 0 ? [[.cgroup2], [.cgroup1]
         #expect(try playground.client.status().processes.allSatisfy { $0.restarts == 0 })
     }
 
-    @Test func `a worker that does not listen is named as late and unharmed`() throws {
+    @Test(arguments: [
+        ("deaf", "worker ledger.tally, without a handler for its quiesce signal for ", " s"),
+        ("busy", "worker ledger.tally, asked to stand still ", " s ago"),
+    ])
+    func `a worker that does not stand still is named with how long it was waited for, and unharmed`(
+        _ how: String, _ before: String, _ after: String
+    ) throws {
         let playground = try SupervisedPlayground(freeze: [])
-        try Data().write(to: URL(fileURLWithPath: playground.layout.directory + "/apps/ledger/1/deaf"))
+        try Data().write(to: URL(fileURLWithPath: playground.layout.directory + "/apps/ledger/1/\(how)"))
         try playground.layout.writeCurrent(playground.state())
         try playground.startHere()
         try playground.client.apply()
         #expect(eventually { playground.tally > 0 })
         let hold = try playground.client.freezeHold(lease: .seconds(10))
-        let result = try hold.quiesce(timeout: .milliseconds(300))
+        let result = try hold.quiesce(timeout: .seconds(1))
         #expect(result.quiesced.isEmpty)
-        #expect(result.late == ["worker ledger.tally"])
+        let line = try #require(result.late.first)
+        #expect(result.late.count == 1 && line.hasPrefix(before) && line.hasSuffix(after), "\(line)")
+        let seconds = try #require(Double(line.dropFirst(before.count).dropLast(after.count)), "\(line)")
+        #expect(seconds > 0 && seconds < 60)
         hold.abandon()
         #expect(playground.grows { playground.tally })
         #expect(try playground.client.status().processes.allSatisfy { $0.restarts == 0 })
@@ -127,7 +136,7 @@ private var methods: [[FreezeMethod]] { geteuid() == 0 ? [[.cgroup2], [.cgroup1]
         #expect(eventually { (try? playground.pid("cron:ledger.brief")) != nil })
         let hold = try client.freezeHold(lease: .seconds(10))
         let late = try hold.quiesce(timeout: .milliseconds(1))
-        #expect(late.late.contains("cron ledger.brief"))
+        #expect(late.late.contains { $0.hasPrefix("cron ledger.brief, running for ") && $0.hasSuffix(" s") })
         let result = try hold.quiesce(timeout: .seconds(5))
         #expect(result.late.isEmpty)
         done.wait()

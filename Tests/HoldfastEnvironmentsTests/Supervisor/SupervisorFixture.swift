@@ -35,6 +35,7 @@ struct ScriptService: ServiceAdapter {
     var stopSignal: Int32 { SIGINT }
     func serverVersion(_ instance: ServiceInstance) throws -> String { "1.0" }
     func preflight(_ instance: ServiceInstance) throws -> ServicePreflight { ServicePreflight() }
+    func forecast(_ instance: ServiceInstance) throws -> ServiceForecast { ServiceForecast(method: "none", mark: "") }
 
     func beginBackup(_ instance: ServiceInstance, label: String) throws -> any ServiceBackupSession {
         throw HoldfastError(.unsupported, "a script has no backups")
@@ -75,12 +76,12 @@ final class SupervisedPlayground {
                 c, _ = s.accept(); c.close()
             except OSError: pass
         """
-    /// A worker that counts, and can be asked to stand still unless it is told to be deaf.
+    /// A worker that counts, and can be asked to stand still unless it is told to be deaf, or busy.
     static let worker = """
         import os, signal, socket, time
         quiet = False
         def on(*_):
-            global quiet; quiet = True
+            global quiet; quiet = not os.path.exists('busy')
         def off(*_):
             global quiet; quiet = False
         if not os.path.exists('deaf'):

@@ -39,6 +39,14 @@ extension FrozenAdapter {
             ])
     }
 
+    package func forecast(_ instance: ServiceInstance) throws -> ServiceForecast {
+        guard try keepsData(instance) else { return .empty }
+        return ServiceForecast(
+            method: "frozen",
+            mark: "read before; in the hold its processes stand still while files that changed are set aside",
+            setsFilesAside: true)
+    }
+
     package func beginBackup(_ instance: ServiceInstance, label: String) throws -> any ServiceBackupSession {
         guard try keepsData(instance) else { return EmptyBackup(instance) }
         let rules = FrozenBackup.Rules(

@@ -11,6 +11,8 @@ package struct MariaDBAdapter: ServiceAdapter {
     package struct Options: Sendable {
         /// For each statement of the mark.
         package var fenceTimeout: Duration = .seconds(3)
+        /// For asking, in the hold, what has kept a mark waiting that failed.
+        package var blockersTimeout: Duration = .seconds(1)
         /// The longest that the server stands still while its changed files are copied.
         package var frozenTimeout: Duration = .seconds(10)
         /// For anything else that is asked of the server.
@@ -83,6 +85,13 @@ package struct MariaDBAdapter: ServiceAdapter {
 
     package func preflight(_ instance: ServiceInstance) throws -> ServicePreflight {
         try MariaDBPreflight(adapter: self, instance: instance).run()
+    }
+
+    package func forecast(_ instance: ServiceInstance) throws -> ServiceForecast {
+        ServiceForecast(
+            method: "physical",
+            mark: "read before; in the hold commits are kept out, which waits for statements that run, and it stands "
+                + "still while files that changed are set aside", setsFilesAside: true)
     }
 
     package func beginBackup(_ instance: ServiceInstance, label: String) throws -> any ServiceBackupSession {

@@ -93,7 +93,33 @@ package final class MariaDBFence: BackupFence {
             "SET SESSION lock_wait_timeout = \(bounds), max_statement_time = \(bounds)", timeout: timeout)
     }
 
+    /// - Throws: `timedOut` with the transactions and statements that were open, if it was kept waiting.
     package func raise(until end: UInt64) throws -> [String: String] {
+        let own = stages.number
+        do {
+            return try raiseStages(until: end)
+        } catch let error as HoldfastError where error.code == .timedOut {
+            // First the service goes on; what it waited for is there all the same.
+            lower()
+            throw naming(try? blockers(besides: own, until: end), in: error)
+        }
+    }
+
+    /// The session that writes has nothing to do any more, and a bound of its own in the server.
+    private func blockers(besides own: UInt, until end: UInt64) throws -> [String] {
+        let left = try options.time.left(of: options.blockersTimeout, until: end)
+        return try MariaDBPreflight.blockers(writer, besides: own, timeout: left)
+    }
+
+    private func naming(_ blockers: [String]?, in error: HoldfastError) -> HoldfastError {
+        guard let blockers, !blockers.isEmpty else { return error }
+        return HoldfastError(
+            .timedOut,
+            "the mark of service '\(service)' was kept waiting; open then: " + blockers.joined(separator: "; "),
+            hint: "End these, or sessions that have locked tables, and try again", cause: error.cause)
+    }
+
+    private func raiseStages(until end: UInt64) throws -> [String: String] {
         // The server ends a statement by itself; a server that does not is given up a little later.
         let bound = options.fenceTimeout + .seconds(1)
         func left() throws -> Duration { try options.time.left(of: bound, until: end) }

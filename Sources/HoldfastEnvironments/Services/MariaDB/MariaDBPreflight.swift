@@ -43,6 +43,33 @@ struct MariaDBPreflight {
         }
     }
 
+    /// What may keep a mark waiting: transactions that are open, and statements that run, the oldest first; never their
+    /// text, which may hold secrets. The server does not say who has locked tables and does nothing.
+    ///
+    /// - Parameters:
+    ///   - session: itself left out.
+    ///   - own: number of another connection to leave out.
+    /// - Returns: for people, five at most.
+    static func blockers(_ session: MariaDBSession, besides own: UInt, timeout: Duration) throws -> [String] {
+        let rows = try session.query(
+            """
+            SELECT p.id, COALESCE(p.db, ''), COALESCE(p.user, ''),
+                LOWER(CONCAT_WS(', ', p.command, NULLIF(p.state, ''))),
+                COALESCE(TIMESTAMPDIFF(SECOND, t.trx_started, NOW()), p.time) AS age, t.trx_id IS NOT NULL
+            FROM information_schema.processlist p
+            LEFT JOIN information_schema.innodb_trx t ON p.id = t.trx_mysql_thread_id
+            WHERE p.id NOT IN (CONNECTION_ID(), \(own))
+                AND (t.trx_id IS NOT NULL OR p.command IN ('Query', 'Execute'))
+            ORDER BY COALESCE(p.state, '') = 'Waiting for backup lock', age DESC LIMIT 5
+            """, timeout: timeout)
+        return rows.map { row in
+            let found = transaction(row)
+            if row[5] == "1" { return found.description }
+            return "statement of \(found.user) in \(found.database) (process \(found.processID)), "
+                + "running for \(Int(found.ageSeconds)) s, \(found.state)"
+        }
+    }
+
     private func openTransactions(_ session: MariaDBSession) throws -> [OpenTransaction] {
         let rows = try session.query(
             """
@@ -53,10 +80,13 @@ struct MariaDBPreflight {
                 AND TIMESTAMPDIFF(SECOND, t.trx_started, NOW()) >= \(adapter.options.longTransaction.components.seconds)
             ORDER BY t.trx_started LIMIT 20
             """, timeout: timeout)
-        return rows.map { row in
-            OpenTransaction(
-                processID: row[0].flatMap { Int32($0) } ?? 0, database: row[1] ?? "", user: row[2] ?? "",
-                application: "", state: (row[3] ?? "").lowercased(), ageSeconds: row[4].flatMap { Double($0) } ?? 0)
-        }
+        return rows.map(Self.transaction)
+    }
+
+    /// - Parameter row: number, database, user, state and seconds.
+    private static func transaction(_ row: [String?]) -> OpenTransaction {
+        OpenTransaction(
+            processID: row[0].flatMap { Int32($0) } ?? 0, database: row[1] ?? "", user: row[2] ?? "",
+            application: "", state: (row[3] ?? "").lowercased(), ageSeconds: row[4].flatMap { Double($0) } ?? 0)
     }
 }

@@ -81,6 +81,9 @@ package final class MariaDBSession: Sendable {
         }
     }
 
+    /// The server's number of this connection; 0 if it is lost or closed.
+    package var number: UInt { connection.withLock { $0.pointer.map { mysql_thread_id($0) } ?? 0 } }
+
     /// The first value of the first row.
     package func value(_ statement: String, timeout: Duration) throws -> String {
         guard let value = try query(statement, timeout: timeout).first?.first.flatMap({ $0 }) else {

@@ -67,6 +67,8 @@ package struct MemcachedAdapter: ServiceAdapter {
         ServicePreflight(notices: ["keeps nothing: it will be empty after a restore"])
     }
 
+    package func forecast(_ instance: ServiceInstance) throws -> ServiceForecast { .empty }
+
     package func beginBackup(_ instance: ServiceInstance, label: String) throws -> any ServiceBackupSession {
         EmptyBackup(instance)
     }

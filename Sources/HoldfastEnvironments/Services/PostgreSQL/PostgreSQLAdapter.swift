@@ -96,6 +96,13 @@ package struct PostgreSQLAdapter: ServiceAdapter {
         try PostgreSQLPreflight(adapter: self, instance: instance).run()
     }
 
+    package func forecast(_ instance: ServiceInstance) throws -> ServiceForecast {
+        ServiceForecast(
+            method: "physical",
+            mark: "read before; in the hold its copy is ended and a restore point set, some milliseconds whatever its "
+                + "size; its log is copied after it")
+    }
+
     package func beginBackup(_ instance: ServiceInstance, label: String) throws -> any ServiceBackupSession {
         try PostgreSQLBackup.begin(instance, label: label, adapter: self)
     }

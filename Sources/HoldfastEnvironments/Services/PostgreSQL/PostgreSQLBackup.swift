@@ -29,6 +29,7 @@ final class PostgreSQLBackup: ServiceBackupSession {
     }
 
     let dataDirectory: String
+    let databases: [String: DatabaseManifest]?
     private let service: String
     private let configurationDirectory: String
     private let session: PostgreSQLSession
@@ -40,8 +41,9 @@ final class PostgreSQLBackup: ServiceBackupSession {
 
     private init(
         _ instance: ServiceInstance, session: PostgreSQLSession, options: PostgreSQLAdapter.Options,
-        segmentSize: UInt64, systemIdentifier: String
+        segmentSize: UInt64, systemIdentifier: String, databases: [String: DatabaseManifest]
     ) {
+        self.databases = databases
         dataDirectory = instance.dataDirectory
         service = instance.name
         configurationDirectory = instance.configurationDirectory
@@ -74,7 +76,8 @@ final class PostgreSQLBackup: ServiceBackupSession {
                 "SELECT system_identifier FROM pg_control_system()", timeout: timeout)
             let backup = PostgreSQLBackup(
                 instance, session: session, options: adapter.options, segmentSize: segmentSize,
-                systemIdentifier: identifier)
+                systemIdentifier: identifier,
+                databases: try PostgreSQLNeeds.all(session, instance, adapter: adapter))
             try backup.start(label: label)
             return backup
         } catch {

@@ -23,7 +23,7 @@ struct PostgreSQLVerification {
         let databases = try session.query(
             "SELECT datname FROM pg_database WHERE datallowconn AND datname <> 'template1' ORDER BY 1",
             timeout: timeout)
-        for database in databases.compactMap({ $0[0] }) { lines.append(try check(database)) }
+        for database in databases.compactMap({ $0[0] }) { lines += try check(database) }
         lines += try subscriptions(session)
         _ = try adapter.afterStart(instance)
         lines.append("role and password are set")
@@ -92,14 +92,19 @@ struct PostgreSQLVerification {
     }
 
     /// Connects, counts and reads indexes through amcheck, which leaves no trace: its extension is rolled back.
-    private func check(_ database: String) throws -> String {
+    ///
+    /// - Throws: `damaged` for an index that is wrong, unless this machine lacks what it was made with: making the index
+    ///   anew helps then, and refusing the restore does not.
+    private func check(_ database: String) throws -> [String] {
         let session = try adapter.session(instance, database: database, settings: ["statement_timeout": "0"])
         defer { session.close() }
         let relations = try session.value("SELECT count(*) FROM pg_class", timeout: timeout)
+        let warnings = try PostgreSQLNeeds(session, major: instance.postgreSQLMajor, timeout: timeout)
+            .warnings(of: database)
         let available = try session.value(
             "SELECT count(*) FROM pg_available_extensions WHERE name = 'amcheck'", timeout: timeout)
         guard available == "1" else {
-            return "database \(database) has \(relations) relations; amcheck is not installed"
+            return warnings + ["database \(database) has \(relations) relations; amcheck is not installed"]
         }
         try session.query("BEGIN", timeout: timeout)
         try session.query("CREATE SCHEMA holdfast_amcheck", timeout: timeout)
@@ -113,9 +118,13 @@ struct PostgreSQLVerification {
             try session.query("CREATE EXTENSION amcheck SCHEMA holdfast_amcheck", timeout: timeout)
         }
         try session.query("SELECT set_config('search_path', $1, true)", [schema], timeout: timeout)
-        let checked = try checkIndexes(session, database: database)
-        try session.query("ROLLBACK", timeout: timeout)
-        return "database \(database) has \(relations) relations; \(checked) indexes are sound"
+        do {
+            let checked = try checkIndexes(session, database: database)
+            try session.query("ROLLBACK", timeout: timeout)
+            return warnings + ["database \(database) has \(relations) relations; \(checked) indexes are sound"]
+        } catch let error as HoldfastError where error.code == .damaged && !warnings.isEmpty {
+            return warnings + ["warning: \(error)"]
+        }
     }
 
     private func checkIndexes(_ session: PostgreSQLSession, database: String) throws -> Int {

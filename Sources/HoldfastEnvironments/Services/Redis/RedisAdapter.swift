@@ -97,6 +97,14 @@ package struct RedisAdapter: ServiceAdapter {
         return try RedisBackup.preflight(session, instance: instance, timeout: options.commandTimeout)
     }
 
+    package func forecast(_ instance: ServiceInstance) throws -> ServiceForecast {
+        guard Self.isPersistent(instance.type) else { return .empty }
+        return ServiceForecast(
+            method: "physical",
+            mark: "in the hold writes wait for its fork, which takes longer the more memory it has; its file is "
+                + "written and copied after it")
+    }
+
     package func beginBackup(_ instance: ServiceInstance, label: String) throws -> any ServiceBackupSession {
         guard Self.isPersistent(instance.type) else { return EmptyBackup(instance) }
         return try RedisBackup.begin(instance, adapter: self)
