@@ -63,6 +63,9 @@ struct PostgreSQLNeeds {
         return DatabaseManifest(extensions: versions(extensions), collations: versions(collations))
     }
 
+    /// Whether this machine orders text otherwise, so that indexes on text may not be what they should.
+    var hasOtherOrder: Bool { collations.contains { $0.found != $0.wanted } }
+
     /// What this machine does not have as the database needs it, for people.
     func warnings(of database: String) -> [String] {
         let lost = extensions.filter { $0.found == nil }.map { need in

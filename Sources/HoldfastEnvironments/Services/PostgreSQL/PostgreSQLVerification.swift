@@ -93,14 +93,14 @@ struct PostgreSQLVerification {
 
     /// Connects, counts and reads indexes through amcheck, which leaves no trace: its extension is rolled back.
     ///
-    /// - Throws: `damaged` for an index that is wrong, unless this machine lacks what it was made with: making the index
-    ///   anew helps then, and refusing the restore does not.
+    /// - Throws: `damaged` for an index that is wrong, unless this machine orders text otherwise than the one that it was
+    ///   made on: making the index anew helps then, and refusing the restore does not.
     private func check(_ database: String) throws -> [String] {
         let session = try adapter.session(instance, database: database, settings: ["statement_timeout": "0"])
         defer { session.close() }
         let relations = try session.value("SELECT count(*) FROM pg_class", timeout: timeout)
-        let warnings = try PostgreSQLNeeds(session, major: instance.postgreSQLMajor, timeout: timeout)
-            .warnings(of: database)
+        let needs = try PostgreSQLNeeds(session, major: instance.postgreSQLMajor, timeout: timeout)
+        let warnings = needs.warnings(of: database)
         let available = try session.value(
             "SELECT count(*) FROM pg_available_extensions WHERE name = 'amcheck'", timeout: timeout)
         guard available == "1" else {
@@ -122,7 +122,7 @@ struct PostgreSQLVerification {
             let checked = try checkIndexes(session, database: database)
             try session.query("ROLLBACK", timeout: timeout)
             return warnings + ["database \(database) has \(relations) relations; \(checked) indexes are sound"]
-        } catch let error as HoldfastError where error.code == .damaged && !warnings.isEmpty {
+        } catch let error as HoldfastError where error.code == .damaged && needs.hasOtherOrder {
             return warnings + ["warning: \(error)"]
         }
     }
