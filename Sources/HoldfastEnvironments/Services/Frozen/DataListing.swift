@@ -185,7 +185,14 @@ struct FileCloner {
         let count = read(source, &buffer, buffer.count)
         if count < 0 && errno == EINTR { return true }
         guard count >= 0 else { throw SystemFailure.error("read what '\(path)' is a copy of") }
-        guard write(target, buffer, count) == count else { throw SystemFailure.error("write '\(path)'") }
+        var written = 0
+        // A disk that becomes full takes a part, and says why only to the next call.
+        while written < count {
+            let more = buffer[written..<count].withUnsafeBytes { write(target, $0.baseAddress, $0.count) }
+            if more < 0 && errno == EINTR { continue }
+            guard more > 0 else { throw SystemFailure.error("write '\(path)'") }
+            written += more
+        }
         done += count
         return count > 0
     }
