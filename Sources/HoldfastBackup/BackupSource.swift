@@ -97,7 +97,8 @@ struct BackupSource: Sendable {
 
 /// A folder for what must be copied in the hold; on the environment's own file system, so that reflinks work.
 struct Staging: Sendable {
-    private let root: String
+    /// Absolute path of the folder; it is there until `remove`.
+    let root: String
 
     init(in directory: String, named name: String) throws {
         root = "\(directory)/\(name)"
@@ -160,6 +161,9 @@ final class ServiceSessions: Sendable {
     var marks: [String: [String: String]] { state.withLock { $0.taken } }
     /// No mark was tried yet: a session can be marked once, and is of no use after a mark that failed.
     var isFresh: Bool { state.withLock { !$0.wasTried } }
+
+    /// What the marks would copy aside if they were taken now.
+    func stagingNeeds() -> [StagingNeed] { entries.compactMap { $0.session.stagingNeed() } }
 
     /// - Parameter end: nanoseconds of the monotonic clock by which the service has to go on.
     func mark(_ name: String, until end: UInt64?) throws {

@@ -27,7 +27,8 @@ struct ConsistentPoint {
                 log: { context.log($0) })
             do {
                 try preCopy(sessions, &manifest)
-                try mounts.preCopyAgain()
+                let need = try mounts.preCopyAgain()
+                if safe { try checkRoom(sessions, mounts, need) }
             } catch let error as HoldfastError {
                 throw error.after(attempts.firstFailure)
             }
@@ -77,6 +78,21 @@ struct ConsistentPoint {
             done += 1
             context.log("Pre-copied mount \(mount.app)/\(mount.path): \(statistics.summary)")
             context.progress(70 * done / max(total, 1))
+        }
+    }
+
+    /// Fails before anybody is held if what the hold copies aside clearly does not fit.
+    ///
+    /// - Parameter need: of the mounts. What the last round copied need not change again, and the room that its copies
+    ///   took may be free only a moment later, so it takes one more round to be believed.
+    private func checkRoom(_ sessions: ServiceSessions, _ mounts: MountStaging, _ need: StagingNeed) throws {
+        do {
+            try house.stagingRoom.check(sessions.stagingNeeds() + [need])
+        } catch {
+            context.log("Looking again before the hold: \(error)")
+            Thread.sleep(forTimeInterval: house.retryDelay)
+            let again = try mounts.preCopyAgain()
+            try house.stagingRoom.check(sessions.stagingNeeds() + [again])
         }
     }
 

@@ -21,6 +21,8 @@ package struct House: Sendable {
     package var holdLimits: HoldLimits
     /// Seconds between two tries at a consistent point.
     package var retryDelay: TimeInterval
+    /// Looks, before a hold, whether what it copies aside fits.
+    package var stagingRoom: StagingRoom
     package var types: InstalledTypes
     /// The bounds of a switch, in which processes are stopped and started.
     package var switchLimits: HoldLimits
@@ -57,6 +59,7 @@ package struct House: Sendable {
         self.logger = Logger(label: "holdfast.backup")
         self.holdLimits = HoldLimits()
         self.retryDelay = 2
+        self.stagingRoom = StagingRoom()
         self.types = InstalledTypes()
         self.switchLimits = HoldLimits(drain: .seconds(10), cap: .seconds(30))
         self.switchReady = .seconds(12)

@@ -37,21 +37,26 @@ struct MountStaging {
     let log: (String) -> Void
 
     /// Reads again what changed while everything was read, until the rest is small or stops becoming less.
-    func preCopyAgain() throws {
+    ///
+    /// - Returns: what the last round had to copy aside, which the hold may have to as well.
+    func preCopyAgain() throws -> StagingNeed {
         var rounds = PreCopyRounds()
         var bytes: Int64 = 0
+        var copied: Int64 = 0
         var files = 0
         repeat {
-            (bytes, files) = (0, 0)
+            (bytes, copied, files) = (0, 0, 0)
             let inUse = FilesInUse.now()
             for mount in mounts {
                 let staged = try stage(mount, inUse)
                 bytes += staged.bytesStaged
+                copied += staged.bytesCopied
                 files += staged.filesStaged
             }
             _ = try session.storeStaged()
             if files > 0 { log("Pre-copied again: \(files) files, \(ByteCount(bytes)), had changed meanwhile") }
         } while rounds.wantsAnother(bytes: bytes, files: files)
+        return StagingNeed(folder: staging.root, bytes: copied)
     }
 
     /// What a live mark keeps still; looked for before the first mark, because it takes its time.

@@ -50,6 +50,22 @@ import Testing
         try expectSame(directory("data"), directory("out"))
     }
 
+    @Test func `the room that copies take is counted without holes, and not at all where they share blocks`() throws {
+        let directory = try ScratchFolder()
+        try makeDirectory(directory("data"))
+        let test = try TestRepository(directory)
+        let session = try test.repository.beginBackup()
+        try session.capture(directory("data"), as: "/data")
+        try writeFile(directory("data/full"), (0..<(256 << 10)).map { _ in UInt8.random(in: 0...255) })
+        try writeFile(directory("data/hole"), "")
+        #expect(truncate(directory("data/hole"), 8 << 20) == 0)
+        let staged = try session.stageChanges(of: "/data", into: directory("staging"))
+        #expect(staged.filesStaged == 2 && staged.bytesStaged == (8 << 20) + (256 << 10))
+        let room = staged.filesCloned == 2 ? 0...0 : Int64(256 << 10)...Int64(1 << 20)
+        #expect(room.contains(staged.bytesCopied), "\(staged.bytesCopied)")
+        session.abandon()
+    }
+
     @Test func `a file written in the same moment as it was read is copied again in the hold`() throws {
         let directory = try ScratchFolder()
         try makeDirectory(directory("data"))

@@ -1,5 +1,6 @@
 import Foundation
 import HoldfastModel
+import Synchronization
 import Testing
 
 /// kill -9 at every phase of a backup, and what keeps a hold from its point in time.
@@ -158,39 +159,137 @@ struct HoldKills {
         #expect(try installation.backups().count == 1)
     }
 
+    // MARK: Full disks
+
+    /// A service that writes all the time, and whose files are copied in the hold.
+    private static let notes = """
+        services:
+          notes:
+            type: binary
+            configuration:
+              start: "exec python3 -c \\"$CODE\\""
+              ready: { command: "test -e beats" }
+              variables:
+                CODE: |
+                  import time
+                  while True:
+                      with open("beats", "a") as file:
+                          file.write("x")
+                      time.sleep(0.05)
+
+        """
+
     @Test(.enabled(if: geteuid() == 0, "needs a file system of its own"))
-    func `a full disk in staging fails the backup as such in the hold, and the next one is good`() throws {
-        let installation = try Installation.withLedger()
+    func `a full disk in staging fails the backup as such in the hold or before it, and the next one is good`() throws {
+        let installation = try Installation.withLedger { checkout in
+            try editConfiguration(checkout) { $0.replacingOccurrences(of: "\nservices:\n", with: "\n" + Self.notes) }
+        }
         defer { installation.end() }
-        let staging = "\(try installation.environmentDirectory)/staging"
-        let mount = try Installation.run("/bin/mount", ["-t", "tmpfs", "-o", "size=2m,mode=700", "tmpfs", staging])
-        try #require(mount.status == 0, "\(mount.errors)")
-        defer { _ = try? Installation.run("/bin/umount", ["-l", staging]) }
+        try fillMounts(installation)
+        let notes = try #require(try installation.current().services["notes"])
+        let service = "\(try installation.environmentDirectory)/\(notes.directory)"
+        try fillService(installation, service)
+        try leaveNoRoom(installation, service)
+        try installation.must("backup:create", "-p", installation.project, "-e", "main", "-y")
+        #expect(try installation.backups().count == 1)
+    }
+
+    /// What changed in a mount after it was read does not fit.
+    private func fillMounts(_ installation: Installation) throws {
+        try withSmallDisk("\(try installation.environmentDirectory)/staging", "2m") {
+            try installation.begin("backup:create", stoppingAt: "backup.pre-copied")
+            // What comes now has to be copied in the hold.
+            let files = "\(try installation.environmentDirectory)/mounts"
+            let place = try #require(
+                FileManager.default.subpaths(atPath: files)?.first {
+                    $0.hasSuffix("/events.log") || $0.hasSuffix("/1")
+                })
+            var folder = "\(files)/\(place)"
+            if folder.hasSuffix(".log") { folder = (folder as NSString).deletingLastPathComponent }
+            try Data(repeating: 7, count: 8 << 20).write(to: URL(fileURLWithPath: "\(folder)/large"))
+            try failInHold(installation)
+        }
+    }
+
+    /// The same for a service, beside whose data the copies are made.
+    private func fillService(_ installation: Installation, _ service: String) throws {
         try installation.begin("backup:create", stoppingAt: "backup.pre-copied")
-        // What comes now has to be copied in the hold.
-        let files = "\(try installation.environmentDirectory)/mounts"
-        let place = try #require(
-            FileManager.default.subpaths(atPath: files)?.first { $0.hasSuffix("/events.log") || $0.hasSuffix("/1") })
-        var folder = "\(files)/\(place)"
-        if folder.hasSuffix(".log") { folder = (folder as NSString).deletingLastPathComponent }
-        try Data(repeating: 7, count: 8 << 20).write(to: URL(fileURLWithPath: "\(folder)/large"))
+        let hold = "\(service)/hold"
+        try FileManager.default.createDirectory(atPath: hold, withIntermediateDirectories: true)
+        try withSmallDisk(hold, "1m") {
+            try Data(repeating: 7, count: 4 << 20).write(to: URL(fileURLWithPath: "\(service)/data/large"))
+            try failInHold(installation)
+            #expect(try FileManager.default.contentsOfDirectory(atPath: hold) == [])
+        }
+        let beats = size("\(service)/data/beats")
+        #expect(
+            installation.waitUntil(seconds: 20) { size("\(service)/data/beats") > beats }, "the service does not go on")
+    }
+
+    /// What a service changes all the time cannot fit, which is known before the hold.
+    private func leaveNoRoom(_ installation: Installation, _ service: String) throws {
+        try withSmallDisk(service, "6m") {
+            for folder in ["data", "conf"] {
+                try FileManager.default.createDirectory(
+                    atPath: "\(service)/\(folder)", withIntermediateDirectories: true)
+            }
+            let large = "\(service)/data/large"
+            try Data(repeating: 7, count: 4 << 20).write(to: URL(fileURLWithPath: large))
+            let toucher = Toucher(large)
+            defer { toucher.end() }
+            let (said, slowest) = try failingBackup(installation)
+            #expect(said.contains("it needs 4.2 MB, and "), "\(said)")
+            #expect(said.contains("are free at \(service)"), "\(said)")
+            #expect(!said.contains("No space left"), "\(said)")
+            #expect(slowest < 10, "\(slowest) s")
+        }
+    }
+
+    /// Lets a backup go on from before its hold, which must fail it with the reason.
+    private func failInHold(_ installation: Installation) throws {
         let prober = try Prober(installation)
         installation.goOn()
         #expect(installation.waitUntil(seconds: 120) { (try? installation.backupsEnded()) == true })
         let (slowest, statuses) = prober.stop()
         #expect(statuses == [201])
         #expect(slowest < 15, "\(slowest) s")
-        let log = try installation.backupLog()
-        let list = try installation.must(
-            "activity:list", "-p", installation.project, "-e", "main", "--type", "environment.backup", "--format",
-            "csv", "--no-header", "-c", "state,result")
-        #expect(list.contains("complete,failure"), "\(list)")
+        let (result, log) = try installation.latest("environment.backup")
+        #expect(result == "failure")
         #expect(log.contains("No space left"), "\(log)")
         #expect(try installation.backups() == [])
-        _ = try Installation.run("/bin/umount", ["-l", staging])
-        try installation.must("backup:create", "-p", installation.project, "-e", "main", "-y")
-        #expect(try installation.backups().count == 1)
+        #expect(try installation.stoppedProcesses() == [])
     }
+
+    /// Does something while a small file system lies over a folder.
+    private func withSmallDisk(_ folder: String, _ size: String, _ body: () throws -> Void) throws {
+        let mount = try Installation.run("/bin/mount", ["-t", "tmpfs", "-o", "size=\(size),mode=711", "tmpfs", folder])
+        try #require(mount.status == 0, "\(mount.errors)")
+        defer { _ = try? Installation.run("/bin/umount", ["-l", folder]) }
+        try body()
+    }
+
+    /// Bytes of a file; 0 if there is none.
+    private func size(_ path: String) -> Int {
+        var status = stat()
+        return stat(path, &status) == 0 ? Int(status.st_size) : 0
+    }
+}
+
+/// Makes a file look as if it had just been written, again and again.
+private final class Toucher: Sendable {
+    private let hasEnded = Mutex(false)
+
+    init(_ path: String) {
+        let thread = Thread { [self] in
+            while !hasEnded.withLock({ $0 }) {
+                utimes(path, nil)
+                Thread.sleep(forTimeInterval: 0.1)
+            }
+        }
+        thread.start()
+    }
+
+    func end() { hasEnded.withLock { $0 = true } }
 }
 
 /// A file system that can be stopped: whoever writes to it then sleeps, and no signal wakes him.

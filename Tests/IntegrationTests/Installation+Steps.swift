@@ -40,6 +40,27 @@ extension Installation {
         return !list.isEmpty && list.split(separator: "\n").allSatisfy { $0 == "complete" }
     }
 
+    /// Activities of a type, newest first: id, state, result, description.
+    func activities(_ type: String) throws -> [[String]] {
+        let list = try holdfast(
+            "activity:list", "-p", project, "-e", "main", "--type", type, "--limit", "100", "--format", "csv",
+            "--no-header", "-c", "id,state,result,description")
+        return list.output.split(separator: "\n").map { line in
+            line.split(separator: ",", maxSplits: 3, omittingEmptySubsequences: false).map(String.init)
+        }.filter { $0.count == 4 }
+    }
+
+    /// Result and log of the newest activity of a type, such as `environment.backup`; waits until it has ended.
+    func latest(_ type: String) throws -> (result: String, log: String) {
+        guard let id = try activities(type).first?[0] else { throw Unexpected("there is no activity \(type)") }
+        let log = try must("activity:log", id, "-p", project)
+        let ended = try activities(type).first { $0[0] == id }
+        return (ended?[2] ?? "", log)
+    }
+
+    /// Of the latest backup; crons have activities too, and the latest may be one of theirs.
+    func backupLog() throws -> String { try latest("environment.backup").log }
+
     /// Lets the server go on from the point at which it stands, or is stopped.
     func goOn() {
         FileManager.default.createFile(atPath: "\(home)/go-on", contents: nil)

@@ -160,11 +160,6 @@ final class Installation: @unchecked Sendable {
         return outcome.output
     }
 
-    /// Of the latest backup; crons have activities too, and the latest may be one of theirs.
-    func backupLog() throws -> String {
-        try must("activity:log", "--type", "environment.backup", "-p", project, "-e", "main")
-    }
-
     func createProject() throws {
         project = try must("project:create", "--title", "Ledger").trimmingCharacters(in: .whitespacesAndNewlines)
     }

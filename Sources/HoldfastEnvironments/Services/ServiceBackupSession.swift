@@ -28,6 +28,11 @@ package protocol ServiceBackupSession: AnyObject, Sendable {
     /// - Returns: what was found, for people; empty if all is well or nobody can tell.
     func damage() -> [String]
 
+    /// What the mark would copy aside if it were taken now; looked at before the hold.
+    ///
+    /// - Returns: nil if it copies nothing, or nobody can tell.
+    func stagingNeed() -> StagingNeed?
+
     /// Fixes the service's point in time. Called in the hold; bounded by a time-out of its own.
     ///
     /// A mark that fails lets the service go on at once and leaves nothing beside its data.
@@ -56,8 +61,27 @@ extension ServiceBackupSession {
 
     package func damage() -> [String] { [] }
 
+    package func stagingNeed() -> StagingNeed? { nil }
+
     /// The same with nothing but its own time-out.
     package func mark() throws -> [String: String] { try mark(until: nil) }
+}
+
+/// What is to be copied aside in a hold, as far as it is known before it.
+package struct StagingNeed: Sendable, Hashable {
+    /// Absolute path of a folder on the file system that takes the copies.
+    package let folder: String
+    /// At least so many.
+    package let bytes: Int64
+    /// Absolute path of the directory that is copied, which may share its blocks with the copies; nil if they are known
+    /// to take room.
+    package let source: String?
+
+    package init(folder: String, bytes: Int64, source: String? = nil) {
+        self.folder = folder
+        self.bytes = bytes
+        self.source = source
+    }
 }
 
 /// A file that belongs into the backup next to, or in place of, the copied ones.

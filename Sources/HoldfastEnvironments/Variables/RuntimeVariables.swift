@@ -109,9 +109,13 @@ package struct RuntimeVariables: Sendable {
         }
     }
 
+    /// What the command line is told by whoever uses it, as a cron does that takes a backup.
+    private static let forCommandLine: Set<String> = ["HOLDFAST_TOKEN", "HOLDFAST_URL"]
+
     /// Names that only Holdfast sets.
     package static func isReserved(_ name: String) -> Bool {
-        name.hasPrefix("PLATFORM_") || name.hasPrefix("HOLDFAST_") || name == "PORT" || name == "SOCKET"
+        if forCommandLine.contains(name) { return false }
+        return name.hasPrefix("PLATFORM_") || name.hasPrefix("HOLDFAST_") || name == "PORT" || name == "SOCKET"
     }
 
     // MARK: Parts

@@ -59,6 +59,8 @@ public struct StageStatistics: Sendable, Hashable {
     /// Of these, shared by reflink instead of copied.
     public var filesCloned = 0
     public var bytesStaged: Int64 = 0
+    /// The room that the copies took, at least: nothing for what is shared, and nothing for holes.
+    public var bytesCopied: Int64 = 0
     /// Entries of the capture that are gone.
     public var removed = 0
     /// Only what the kernel had told to be touched was looked at, instead of everything.

@@ -227,6 +227,7 @@ struct StageWalk {
                 isUnsettled: isUnstable || inUse.mapped.contains(UInt64(before.st_ino))))
         statistics.filesStaged += 1
         statistics.bytesStaged += Int64(before.st_size)
+        if !mayClone { statistics.bytesCopied += min(Int64(before.st_size), Int64(before.st_blocks) * 512) }
         var leaf = CapturedLeaf(node: Node(name: name, status: before, owners: &owners))
         leaf.staged = number
         return leaf

@@ -39,6 +39,31 @@ import Testing
         #expect(try client.events() == [1, 2, 3])
     }
 
+    @Test func `what a mark would copy aside is known before it, without holes and without what is left out`() throws {
+        let fixture = try ContractFixture(try kind("binary"))
+        var source = try fixture.instance()
+        let client = try fixture.client(try fixture.start(&source))
+        try client.write(1)
+        let session = try fixture.adapter.beginBackup(source, label: "room")
+        defer { session.close() }
+        let before = try #require(session.stagingNeed())
+        let data = URL(fileURLWithPath: source.dataDirectory)
+        let large = Data((0..<(1 << 20)).map { _ in UInt8.random(in: 0...255) })
+        try large.write(to: data.appendingPathComponent("large"))
+        try large.write(to: data.appendingPathComponent("scratch/left-out"))
+        try Data().write(to: data.appendingPathComponent("hole"))
+        #expect(truncate(data.appendingPathComponent("hole").path, 8 << 20) == 0)
+        let need = try #require(session.stagingNeed())
+        #expect(need.folder == source.directory && need.source == source.dataDirectory)
+        let added = need.bytes - before.bytes
+        #expect(added >= 1 << 20 && added < 2 << 20, "\(added)")
+        // Nothing more comes after the mark.
+        _ = try session.mark()
+        #expect(session.stagingNeed() == nil)
+        try client.write(2)
+        #expect(try client.events() == [1, 2])
+    }
+
     @Test func `stages of MariaDB that nobody lowers end by themselves, and commits go on`() throws {
         let fixture = try ContractFixture(try kind("mariadb"))
         var source = try fixture.instance()

@@ -176,7 +176,8 @@ struct RuntimeVariablesTests {
             yaml,
             set: [
                 "env:THREE": Secret("user"), "env:PLATFORM_PROJECT": Secret("evil"), "env:PORT": Secret("1"),
-                "env:BAD=NAME": Secret("x"), "plain": Secret("visible"),
+                "env:BAD=NAME": Secret("x"), "plain": Secret("visible"), "env:HOLDFAST_CRON": Secret("evil"),
+                "env:HOLDFAST_TOKEN": Secret("of the user"), "env:HOLDFAST_URL": Secret("http://127.0.0.1:7071"),
             ])
         let app = try #require(runtime.configuration.applications["a"])
         let web = try runtime.make(app: app, purpose: .web(.socket("/s")), directory: "/a", path: "/bin")
@@ -190,6 +191,8 @@ struct RuntimeVariablesTests {
         #expect(worker["SOCKET"] == nil)
         let cron = try runtime.make(app: app, purpose: .cron("nightly"), directory: "/a", path: "/bin")
         #expect(cron["HOLDFAST_CRON"] == "nightly" && worker["HOLDFAST_CRON"] == nil)
+        // With these the command line can be used in the environment.
+        #expect(cron["HOLDFAST_TOKEN"] == "of the user" && cron["HOLDFAST_URL"] == "http://127.0.0.1:7071")
         let custom = try Self.json(worker["PLATFORM_VARIABLES"])
         #expect(custom == ["x:k": .integer(2), "plain": .string("visible")])
     }

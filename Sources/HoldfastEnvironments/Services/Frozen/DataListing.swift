@@ -5,13 +5,20 @@ import HoldfastModel
 /// What lies in a data directory, with what tells that a file has changed.
 struct DataListing {
     /// Everything that a change of a file changes at least one of.
-    struct Key: Hashable {
+    struct Key: Equatable {
         var device: UInt64
         var inode: UInt64
         var size: Int64
         var modified: [Int]
         var changed: [Int]
         var mode: UInt32
+        /// Bytes that a copy takes at least: without holes. Not compared: a file system may find room for a file later.
+        var occupied: Int64
+
+        static func == (left: Key, right: Key) -> Bool {
+            (left.device, left.inode, left.size, left.mode) == (right.device, right.inode, right.size, right.mode)
+                && left.modified == right.modified && left.changed == right.changed
+        }
 
         init(_ status: stat) {
             device = UInt64(status.st_dev)
@@ -20,6 +27,7 @@ struct DataListing {
             modified = [status.st_mtim.tv_sec, status.st_mtim.tv_nsec]
             changed = [status.st_ctim.tv_sec, status.st_ctim.tv_nsec]
             mode = UInt32(status.st_mode) & 0o7777
+            occupied = min(size, Int64(status.st_blocks) * 512)
         }
     }
 
@@ -177,7 +185,14 @@ struct FileCloner {
         let count = read(source, &buffer, buffer.count)
         if count < 0 && errno == EINTR { return true }
         guard count >= 0 else { throw SystemFailure.error("read what '\(path)' is a copy of") }
-        guard write(target, buffer, count) == count else { throw SystemFailure.error("write '\(path)'") }
+        var written = 0
+        // A disk that becomes full takes a part, and says why only to the next call.
+        while written < count {
+            let more = buffer[written..<count].withUnsafeBytes { write(target, $0.baseAddress, $0.count) }
+            if more < 0 && errno == EINTR { continue }
+            guard more > 0 else { throw SystemFailure.error("write '\(path)'") }
+            written += more
+        }
         done += count
         return count > 0
     }

@@ -89,6 +89,18 @@ final class FrozenBackup: ServiceBackupSession {
 
     func shouldSkip(_ relativePath: String) -> Bool { rules.skips(relativePath) || relativePath == FileList.name }
 
+    func stagingNeed() -> StagingNeed? {
+        try? state.withLock { state -> StagingNeed? in
+            guard case .copying = state.phase, let freeze = state.freeze else { return nil }
+            let data = try GuardedDirectory(instance.dataDirectory)
+            let listing = try DataListing(
+                data, began: Int(rules.time.now().timeIntervalSince1970), skips: { shouldSkip($0) })
+            let changed = listing.changed(since: before, mapped: MappedFile.all(of: freeze.processes))
+            let bytes = changed.reduce(Int64(0)) { $0 + (listing.files[$1]?.occupied ?? 0) }
+            return StagingNeed(folder: instance.directory, bytes: bytes, source: instance.dataDirectory)
+        }
+    }
+
     func mark(until end: UInt64?) throws -> [String: String] {
         try state.withLock { state in
             switch state.phase {
