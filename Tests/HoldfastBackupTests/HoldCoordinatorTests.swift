@@ -62,7 +62,8 @@ struct HoldCoordinatorTests {
             reached: { trace.add($0.rawValue) })
         _ = try hold(coordinator) { scope in
             let work = (0..<20).map { number -> @Sendable () throws -> Int in { scope.marked("mount \(number)") } }
-            #expect(try inParallel(work).sorted() == Array(1...20))
+            let counts = try inParallel(work).sorted()
+            #expect(counts == Array(1...20))
             trace.add("marked")
         }
         let drained = try #require(trace.all.firstIndex(of: "backup.drained"))
