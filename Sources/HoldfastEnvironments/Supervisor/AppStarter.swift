@@ -59,7 +59,7 @@ struct AppRuntime: Sendable {
     /// Runs a command of the app to its end, among the processes that a freeze stops.
     func run(_ command: String, purpose: RuntimeVariables.Purpose, timeout: Duration) throws -> ProcessOutcome {
         var specification = try specification(command, purpose)
-        specification.environment["HOLDFAST_SUPERVISED"] = supervisor.layout.environment.rawValue
+        specification.environment[ProcessSurroundings.environmentMarker] = supervisor.layout.environment.rawValue
         // A leaf of its own: what the command leaves behind is ended, and nothing of another one with it.
         let leaf = try supervisor.tree?.leaf("run:\(app.name).\(UInt64.random(in: 0...UInt64.max))", isFrozenSet: true)
         defer { if let leaf { CgroupTree.killAll(leaf) } }

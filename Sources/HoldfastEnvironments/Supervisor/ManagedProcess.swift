@@ -48,8 +48,9 @@ struct ProcessSurroundings: Sendable {
     /// Called after each change, from any thread, without locks.
     let changed: @Sendable () -> Void
 
-    /// Named in the environment of every process, to find again those that no file remembers.
-    static func marker(_ environment: EnvironmentID) -> String { "HOLDFAST_SUPERVISED=\(environment)" }
+    /// Variables of every process, by which those are found again that no file remembers.
+    static let environmentMarker = "HOLDFAST_SUPERVISED"
+    static let processMarker = "HOLDFAST_PROCESS"
 }
 
 /// One process that is to run until it is stopped: started, watched, started again with growing pauses, ended.
@@ -232,7 +233,8 @@ final class ManagedProcess: Sendable {
 
     private func spawn(_ starter: Starter) throws -> ProcessHandle {
         var specification = try starter()
-        specification.environment["HOLDFAST_SUPERVISED"] = surroundings.environment.rawValue
+        specification.environment[ProcessSurroundings.environmentMarker] = surroundings.environment.rawValue
+        specification.environment[ProcessSurroundings.processMarker] = key
         let isFrozenSet = record.isFrozenSet
         if let tree = surroundings.tree {
             specification.cgroups.append(try tree.leaf(key, isFrozenSet: isFrozenSet))

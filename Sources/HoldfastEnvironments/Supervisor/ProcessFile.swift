@@ -47,14 +47,19 @@ final class ProcessFile: Sendable {
         ProcessTable.read("/proc/sys/kernel/random/boot_id")?.trimmingCharacters(in: .whitespacesAndNewlines) ?? ""
     }
 
-    /// Leaders of sessions whose environment says that they belong to a supervisor of this environment.
-    static func marked(_ environment: EnvironmentID) -> [ProcessHandle] {
-        let marker = Array(ProcessSurroundings.marker(environment).utf8)
-        return ProcessTable.all().filter { entry in
+    /// Leaders of sessions whose environment says that they belong to a supervisor of this environment, each with the
+    /// key of the process that they are, or come from; nil for what was run to its end.
+    static func marked(_ environment: EnvironmentID) -> [(handle: ProcessHandle, key: String?)] {
+        let marker = Array("\(ProcessSurroundings.environmentMarker)=\(environment)".utf8)
+        let keyMarker = Array("\(ProcessSurroundings.processMarker)=".utf8)
+        return ProcessTable.all().compactMap { entry in
             guard entry.session == entry.pid, !entry.isZombie, entry.pid != getpid(),
                 let text = try? DurableFile.read("/proc/\(entry.pid)/environ")
-            else { return false }
-            return text.split(separator: 0).contains { $0.elementsEqual(marker) }
-        }.map(\.handle)
+            else { return nil }
+            let variables = text.split(separator: 0)
+            guard variables.contains(where: { $0.elementsEqual(marker) }) else { return nil }
+            let key = variables.first { $0.starts(with: keyMarker) }
+            return (entry.handle, key.map { String(decoding: $0.dropFirst(keyMarker.count), as: UTF8.self) })
+        }
     }
 }

@@ -210,9 +210,16 @@ package final class Supervisor: Sendable {
     }
 
     /// Processes that were started, and whose supervisor died before it could write that down.
+    ///
+    /// What a known process has started, and has a session of its own, belongs to it, also if its parent is gone:
+    /// RabbitMQ does not live without such helpers.
     private func endStrangers(known entries: [ProcessFile.Entry]) {
-        let known = Set(entries.map(\.handle.pid))
-        for handle in ProcessFile.marked(layout.environment) where !known.contains(handle.pid) {
+        let keys = Set(entries.map(\.record.key))
+        let table = ProcessTable.all()
+        // Started by an earlier version, they do not say whose they are.
+        let families = Set(entries.flatMap { ProcessTable.tree(of: $0.handle, in: table) }.map(\.pid))
+        for (handle, key) in ProcessFile.marked(layout.environment) {
+            if families.contains(handle.pid) || key.map(keys.contains) == true { continue }
             logger.notice("ending a process that nobody remembers", metadata: ["pid": "\(handle.pid)"])
             handle.killSession()
         }

@@ -222,6 +222,40 @@ private var methods: [[FreezeMethod]] { geteuid() == 0 ? [[.cgroup2], [.cgroup1]
         #expect(second.wait(timeout: .seconds(10)) != nil)
     }
 
+    @Test(arguments: methods) func `what a service has started goes on under the next supervisor, a stranger ends`(
+        _ methods: [FreezeMethod]
+    ) throws {
+        let playground = try SupervisedPlayground(freeze: methods)
+        let data = playground.layout.directory + "/services/db/1/data"
+        try FileManager.default.createDirectory(atPath: data, withIntermediateDirectories: true)
+        FileManager.default.createFile(atPath: data + "/family", contents: nil)
+        try playground.layout.writeCurrent(playground.state())
+        let first = try playground.startProcess()
+        try playground.client.apply()
+        let family = try ["child", "orphan"].map { name in
+            try #require(ProcessHandle(pid: Int32(playground.number("services/db/1/data/\(name)"))))
+        }
+        defer { for member in family { member.signal(SIGKILL) } }
+        for member in family { #expect(eventually { ProcessTable.entry(member.pid)?.session == member.pid }) }
+        let stranger = try DetachedProcess.spawn(
+            ProcessSpecification(
+                executable: "/bin/sleep", arguments: ["3600"],
+                environment: [
+                    "HOLDFAST_SUPERVISED": playground.layout.environment.rawValue,
+                    "HOLDFAST_PROCESS": "service:services/db/9",
+                ], directory: "/tmp", logFile: playground.layout.superviseLog))
+        defer { stranger.signal(SIGKILL) }
+        first.signal(SIGKILL)
+        _ = first.wait(timeout: .seconds(5))
+        let second = try playground.startProcess()
+        try playground.client.apply()
+        #expect(family.allSatisfy { $0.isAlive })
+        #expect(stranger.wait(timeout: .seconds(5)) != nil)
+        #expect(playground.lines("services/db/1/data/starts").count == 1)
+        try playground.client.stop()
+        #expect(second.wait(timeout: .seconds(10)) != nil)
+    }
+
     @Test func `a supervisor that falls silent in a freeze is thawed over by its guard`() throws {
         let playground = try SupervisedPlayground(freeze: [])
         try playground.layout.writeCurrent(playground.state())

@@ -18,6 +18,7 @@ struct ScriptService: ServiceAdapter {
         let script = """
             echo $$ >> starts; test -f broken && { echo cannot start >&2; exit 7; }
             trap 'echo stopped >> starts; exit 0' INT
+            test -f family && { setsid sleep 3600 & echo $! > child; (setsid sleep 3600 & echo $! > orphan); }
             echo ready > ready; i=0; while :; do i=$((i+1)); echo $i > count; sleep 0.01; done
             """
         return .shell(
