@@ -10,8 +10,8 @@ package protocol ServiceBackupSession: AnyObject, Sendable {
     /// How the service is stored, for `ServiceManifest.method`: `physical`, `frozen` or `empty`.
     var method: String { get }
 
-    /// What its databases need of the machine that they are restored on, for `ServiceManifest.databases`; asked when the
-    /// backup begins.
+    /// What its databases need of the machine that they are restored on, for `ServiceManifest.databases`; asked when
+    /// the backup begins.
     var databases: [String: DatabaseManifest]? { get }
 
     /// Absolute path of the directory to copy. Its files may change and vanish while they are copied.

@@ -73,7 +73,7 @@ import Testing
     }
 
     @Test func `with the same password nobody guesses which one is meant, and both are named`() throws {
-        // Which key is tried first depends on their names. Both are drawn anew, so each order is as likely as the other.
+        // Which key is tried first depends on their names. Both are drawn anew, so either order comes soon.
         var orders: Set<Bool> = []
         for _ in 0..<100 where orders.count < 2 {
             let bench = try CrashBench(seed: 204)

@@ -93,8 +93,8 @@ struct PostgreSQLVerification {
 
     /// Connects, counts and reads indexes through amcheck, which leaves no trace: its extension is rolled back.
     ///
-    /// - Throws: `damaged` for an index that is wrong, unless this machine orders text otherwise than the one that it was
-    ///   made on: making the index anew helps then, and refusing the restore does not.
+    /// - Throws: `damaged` for an index that is wrong, unless this machine orders text otherwise than the one that it
+    ///   was made on: making the index anew helps then, and refusing the restore does not.
     private func check(_ database: String) throws -> [String] {
         let session = try adapter.session(instance, database: database, settings: ["statement_timeout": "0"])
         defer { session.close() }
