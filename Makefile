@@ -69,11 +69,11 @@ fuzz: dependencies
 	.build/$(CONFIGURATION)/HoldfastProof fuzz --seconds $(or $(SECONDS),120) --keep fuzz-findings
 
 # Every crash point, restic asked at every seventh; hundreds of rounds of killed and meeting processes; the server, the
-# supervisor and every service killed at every phase of a backup.
+# supervisor and every service killed at every phase of a backup; a cron that takes one.
 crash: dependencies
 	$(SWIFT_BUILD) --build-tests
 	HOLDFAST_LONG_TESTS=1 HOLDFAST_BINARY=$(abspath $(BINARY)) swift test -c $(CONFIGURATION) --skip-build --no-parallel \
-		--filter 'HoldfastRepositoryTests|HoldKills|ServiceKills'
+		--filter 'HoldfastRepositoryTests|HoldKills|ServiceKills|Crons'
 
 clean:
 	rm -rf .build
